@@ -1,0 +1,70 @@
+"""CachePinStore: pins in any Django cache."""
+
+import math
+from collections.abc import Iterable
+
+from django.conf import settings
+from django.core.cache import BaseCache, InvalidCacheBackendError, caches
+from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.locmem import LocMemCache
+from django.core.checks import CheckMessage, Warning
+
+from multidb.backends.keyed import DEFAULT_KEYS, DEFAULT_PREFIX, KeyedPinStore
+from multidb.conf import SettingError
+
+
+class CachePinStore(KeyedPinStore):
+    """Keeps pins in the Django cache ``alias``: Memcached, the database, Redis, whatever all workers share.
+
+    One round trip to read. To write takes two, and since a cache cannot merge, of two responses that are written at the
+    same moment the last one stands: use ``RedisPinStore`` where you have Redis.
+    """
+
+    def __init__(
+        self,
+        *,
+        alias: str = "default",
+        keys: Iterable[str] = DEFAULT_KEYS,
+        prefix: str = DEFAULT_PREFIX,
+    ) -> None:
+        super().__init__(keys=keys, prefix=prefix)
+        self._alias = alias
+
+    def check(self) -> list[CheckMessage]:
+        try:
+            cache = self._cache()
+        except SettingError as error:
+            return [*super().check(), error.as_check()]
+        if isinstance(cache, LocMemCache | DummyCache):
+            return [
+                *super().check(),
+                Warning(
+                    f"MULTIDB_PIN_STORE keeps pins in the cache {self._alias!r}, a {type(cache).__name__}: other "
+                    "processes do not see them.",
+                    hint="Name a cache that all workers share.",
+                    id="multidb.W024",
+                ),
+            ]
+        return super().check()
+
+    def _get(self, keys: list[str]) -> Iterable[str | None]:
+        return self._cache().get_many(keys).values()
+
+    def _set(self, keys: list[str], text: str, seconds: float) -> bool:
+        failed = self._cache().set_many(dict.fromkeys(keys, text), timeout=math.ceil(seconds))
+        return len(failed) < len(keys)
+
+    def _cache(self) -> BaseCache:
+        try:
+            return caches[self._alias]
+        except InvalidCacheBackendError as error:
+            raise cache_error(self._alias, error) from error
+
+
+def cache_error(alias: str, error: InvalidCacheBackendError) -> SettingError:
+    """What is wrong with the option ``alias`` of a store, ``error`` being what Django says of it."""
+    return SettingError(
+        "multidb.E022",
+        f"MULTIDB_PIN_STORE names the cache {alias!r}, which cannot be used: {error}",
+        f"Allowed: {', '.join(map(repr, settings.CACHES))}.",
+    )

@@ -1,0 +1,164 @@
+"""KeyedPinStore, and the keys: user, session, authorization."""
+
+import inspect
+import re
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY as USER_IN_SESSION
+from django.core.checks import CheckMessage, Warning
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils.crypto import salted_hmac
+from django.utils.functional import LazyObject, empty
+from django.utils.module_loading import import_string
+
+from multidb.backends.base import PinStore, reading
+from multidb.backends.session import unaccessed
+
+DEFAULT_KEYS = ("user", "session", "authorization")
+DEFAULT_PREFIX = "multidb"
+
+KeyFunction = Callable[[HttpRequest], str | None]
+
+# 128 bits of an HMAC: nobody finds a second value with the same hash.
+HASH_LENGTH = 32
+
+# What a user's primary key usually looks like, and every cache takes as a key.
+PLAIN = re.compile(r"[A-Za-z0-9_-]{1,36}")
+
+
+class KeyedPinStore(PinStore):
+    """A store that files a pin under keys of the client: all that apply when writing, any when reading.
+
+    ``keys``: ``"user"``, ``"session"``, ``"authorization"``, or the dotted path to ``f(request) -> str | None``.
+    ``prefix``: what each key begins with. Everything but a user's primary key is stored as a hash made with
+    ``SECRET_KEY``; ``SECRET_KEY_FALLBACKS`` are honoured when reading. A client without a key is pinned by the cookie.
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: Iterable[str] = DEFAULT_KEYS,
+        prefix: str = DEFAULT_PREFIX,
+    ) -> None:
+        if isinstance(keys, str) or not (keys := list(keys)):
+            raise ImproperlyConfigured(
+                f"The option keys is {keys!r}. Set a list with one or more of "
+                f"{', '.join(map(repr, KEYS))} and dotted paths to functions."
+            )
+        self._functions = {name: _key_function(name) for name in keys}
+        self._prefix = prefix
+
+    def client(self, request: HttpRequest) -> list[str]:
+        with reading():
+            return self._keys(request, settings.SECRET_KEY)
+
+    def check(self) -> list[CheckMessage]:
+        if "session" in self._functions and _session_key_is_its_content():
+            return [
+                Warning(
+                    "MULTIDB_PIN_STORE files pins under the session key, which changes with every change of a session "
+                    "of the engine signed_cookies: such sessions are left out.",
+                    hint="Use another SESSION_ENGINE, or SignedCookiePinStore.",
+                    id="multidb.W025",
+                )
+            ]
+        return []
+
+    def _read(self, request: HttpRequest) -> Iterable[str | bytes | None]:
+        keys: list[str] = []
+        for secret in [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]:
+            keys += self._keys(request, secret)
+        return self._get(list(dict.fromkeys(keys))) if keys else []
+
+    def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> bool:
+        keys = self._keys(request, settings.SECRET_KEY)
+        return bool(keys) and self._set(keys, text, seconds)
+
+    @abstractmethod
+    def _get(self, keys: list[str]) -> Iterable[str | bytes | None]:
+        """The texts kept under ``keys``. May raise anything."""
+
+    @abstractmethod
+    def _set(self, keys: list[str], text: str, seconds: float) -> bool:
+        """Keep ``text`` under each of ``keys`` for ``seconds``. Return whether one took it. May raise anything."""
+
+    def _keys(self, request: HttpRequest, secret: str | bytes) -> list[str]:
+        keys = []
+        for name, function in self._functions.items():
+            value = function(request)
+            if value is None or value == "":
+                continue
+            if not isinstance(value, str):
+                raise TypeError(f"The key {name!r} is {value!r}. Return a string, or None.")
+            if name != "user" or not PLAIN.fullmatch(value):
+                value = _hash(name, value, secret)
+            keys.append(f"{self._prefix}:{name}:{value}")
+        return keys
+
+
+def user(request: HttpRequest) -> str | None:
+    """The primary key of ``request.user`` if that is loaded, else the one in the session: no query for the user."""
+    known = request.__dict__.get("user")
+    if known is None or (isinstance(known, LazyObject) and known._wrapped is empty):
+        return _from_session(request, USER_IN_SESSION)
+    if not getattr(known, "is_authenticated", False) or known.pk is None:
+        return None
+    meta = getattr(known, "_meta", None)
+    return str(known.pk) if meta is None else str(meta.pk.value_to_string(known))
+
+
+def session(request: HttpRequest) -> str | None:
+    """The key of a session that exists."""
+    if _session_key_is_its_content():
+        return None
+    # Loading it clears the key of a session that is gone.
+    _from_session(request, USER_IN_SESSION)
+    found: str | None = getattr(getattr(request, "session", None), "session_key", None)
+    return found
+
+
+def authorization(request: HttpRequest) -> str | None:
+    """The ``Authorization`` header."""
+    header: str | None = request.META.get("HTTP_AUTHORIZATION")
+    return header
+
+
+KEYS: dict[str, KeyFunction] = {"user": user, "session": session, "authorization": authorization}
+
+
+def _key_function(name: str) -> KeyFunction:
+    if name in KEYS:
+        return KEYS[name]
+    try:
+        function = import_string(name)
+    except ImportError as error:
+        raise ImproperlyConfigured(
+            f"The option keys names {name!r}, which cannot be imported ({error}). "
+            f"Use {', '.join(map(repr, KEYS))}, or the dotted path to a function."
+        ) from error
+    if not callable(function) or inspect.iscoroutinefunction(function):
+        raise ImproperlyConfigured(f"The option keys names {name!r}, which is not a function of a request.")
+    return function  # type: ignore[no-any-return]  # its signature is the project's promise
+
+
+def _from_session(request: HttpRequest, name: str) -> Any:
+    found = getattr(request, "session", None)
+    if found is None:
+        return None
+    with unaccessed(found):
+        return found.get(name)
+
+
+def _session_key_is_its_content() -> bool:
+    return settings.SESSION_ENGINE.endswith(".signed_cookies")
+
+
+def _hash(name: str, value: str, secret: str | bytes) -> str:
+    # A header may hold lone surrogates: how WSGI passes on bytes that are no text.
+    bytes_ = value.encode(errors="surrogatepass")
+    return salted_hmac(f"multidb.{name}", bytes_, secret=secret, algorithm="sha256").hexdigest()[:HASH_LENGTH]

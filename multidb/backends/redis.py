@@ -1,0 +1,102 @@
+"""RedisPinStore: one Redis key a client key, with a time to live."""
+
+import math
+from collections.abc import Iterable
+from typing import Any, cast
+
+from django.core.cache import InvalidCacheBackendError
+from django.core.checks import CheckMessage
+
+from multidb.backends.cache import cache_error
+from multidb.backends.keyed import DEFAULT_KEYS, DEFAULT_PREFIX, KeyedPinStore
+from multidb.conf import SettingError
+
+# Keeps what is later and further of the pin that is there and the one that comes, so that the order in which two
+# responses arrive does not matter. What is there and is no JSON is replaced.
+MERGE = """
+local pin = cjson.decode(ARGV[1])
+local milliseconds = tonumber(ARGV[2])
+local found, old = pcall(cjson.decode, redis.call('GET', KEYS[1]) or '')
+if found and type(old) == 'table' then
+    for primary, hold in pairs(old) do
+        local new = pin[primary]
+        if new == nil then
+            pin[primary] = hold
+        else
+            local position = nil
+            if new[2] and hold[2] then
+                position = new[2]
+                for stream, reached in pairs(hold[2]) do
+                    if not position[stream] or position[stream] < reached then
+                        position[stream] = reached
+                    end
+                end
+            end
+            pin[primary] = {math.max(new[1], hold[1]), position}
+        end
+    end
+    milliseconds = math.max(milliseconds, redis.call('PTTL', KEYS[1]))
+end
+redis.call('SET', KEYS[1], cjson.encode(pin), 'PX', milliseconds)
+"""
+
+
+class RedisPinStore(KeyedPinStore):
+    """Keeps pins in Redis, through django-redis: they follow a user across devices and serve clients without cookies.
+
+    ``alias``: the alias in ``CACHES`` whose connection is used; keys are not those of the cache. One round trip to
+    read all keys of a request and one to write them, each a command for one key only, so that Redis Cluster and
+    Sentinel serve as well. Needs Redis 2.8 or later.
+    """
+
+    merges = True
+
+    def __init__(
+        self,
+        *,
+        alias: str = "default",
+        keys: Iterable[str] = DEFAULT_KEYS,
+        prefix: str = DEFAULT_PREFIX,
+    ) -> None:
+        super().__init__(keys=keys, prefix=prefix)
+        self._alias = alias
+
+    def check(self) -> list[CheckMessage]:
+        try:
+            self._connection()
+        except SettingError as error:
+            return [*super().check(), error.as_check()]
+        return super().check()
+
+    def _get(self, keys: list[str]) -> Iterable[str | bytes | None]:
+        with self._connection().pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.get(key)
+            return cast("Iterable[str | bytes | None]", pipeline.execute())
+
+    def _set(self, keys: list[str], text: str, seconds: float) -> bool:
+        with self._connection().pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.eval(MERGE, 1, key, text, str(math.ceil(seconds * 1000)))
+            pipeline.execute()
+        return True
+
+    def _connection(self) -> Any:
+        try:
+            from django_redis import get_redis_connection
+        except ImportError as error:
+            raise SettingError(
+                "multidb.E024",
+                f"MULTIDB_PIN_STORE is RedisPinStore, which cannot be used: {error}.",
+                "Install django-multidb-pinning[redis].",
+            ) from error
+        try:
+            return get_redis_connection(self._alias, write=True)
+        except InvalidCacheBackendError as error:
+            raise cache_error(self._alias, error) from error
+        except NotImplementedError as error:
+            raise SettingError(
+                "multidb.E023",
+                f"MULTIDB_PIN_STORE names the cache {self._alias!r}, which is not Redis through django-redis.",
+                "Name a cache whose BACKEND is django_redis.cache.RedisCache.",
+            ) from error

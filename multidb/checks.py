@@ -1,0 +1,241 @@
+"""manage.py check: every impossible or doubtful configuration, with an id, a hint and the setting's name."""
+
+import difflib
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.checks import CheckMessage, Error, Warning
+from django.db import router
+from django.utils.module_loading import import_string
+
+from multidb.backends import get_pin_store
+from multidb.backends.session import SessionPinStore
+from multidb.conf import SettingError, conf
+from multidb.managers import ReplicaManager
+from multidb.middleware import PinningRouterMiddleware
+from multidb.routers import PinningReplicaRouter
+
+SETTINGS = (
+    "MULTIDB_PINNING_COOKIE",
+    "MULTIDB_PINNING_COOKIE_HTTPONLY",
+    "MULTIDB_PINNING_COOKIE_SAMESITE",
+    "MULTIDB_PINNING_COOKIE_SECURE",
+    "MULTIDB_PINNING_IGNORE",
+    "MULTIDB_PINNING_SECONDS",
+    "MULTIDB_PINNING_TRIGGER",
+    "MULTIDB_PINNING_UNTIL",
+    "MULTIDB_PIN_STORE",
+)
+
+
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """What is wrong with the settings, the routers and the middleware."""
+    return [
+        message
+        for check in (_replicas, _values, _names, _cookie, _ignored, _installed, _pin_store)
+        for message in check()
+    ]
+
+
+def check_deployment(**kwargs: Any) -> list[CheckMessage]:
+    """What is wrong with the settings of a site in production."""
+    if _value(lambda: conf.pinning_cookie_secure) is not False:
+        return []
+    return [
+        Warning(
+            "MULTIDB_PINNING_COOKIE_SECURE is not True, so the pinning cookie travels over plain HTTP as well.",
+            hint="Set it to True if the site is served over HTTPS.",
+            id="multidb.W016",
+        )
+    ]
+
+
+def _replicas() -> Iterator[CheckMessage]:
+    name = conf.replica_databases_name
+    errors = list(conf.replica_database_errors())
+    if name == "SLAVE_DATABASES":
+        yield Warning(
+            "The setting SLAVE_DATABASES is deprecated.",
+            hint="Rename it to REPLICA_DATABASES.",
+            id="multidb.W002",
+        )
+    if errors:
+        yield from (error.as_check() for error in errors)
+        return
+    by_primary = conf.replica_databases
+    if not any(by_primary.values()):
+        yield Warning(
+            f"{name} names no replicas, so every read goes to the primary.",
+            hint="Name the aliases of the replicas.",
+            id="multidb.W001",
+        )
+    raw = conf.raw_replica_databases
+    lists = raw.values() if isinstance(raw, dict) else [raw]
+    for aliases in lists:
+        for alias in dict.fromkeys(alias for alias in aliases if list(aliases).count(alias) > 1):
+            yield Warning(
+                f"{name} lists {alias!r} more than once, so it takes that many times the reads.",
+                hint="Take it out, or say so with weights: {primary: {alias: weight}}.",
+                id="multidb.W003",
+            )
+
+
+def _values() -> Iterator[CheckMessage]:
+    for name in (
+        "pinning_seconds",
+        "pinning_cookie",
+        "pinning_cookie_secure",
+        "pinning_cookie_httponly",
+        "pinning_cookie_samesite",
+        "pinning_until",
+        "pinning_trigger",
+    ):
+        try:
+            getattr(conf, name)
+        except SettingError as error:
+            yield error.as_check()
+
+
+def _names() -> Iterator[CheckMessage]:
+    for name in dir(settings):
+        if name.startswith("MULTIDB_") and name not in SETTINGS:
+            close = difflib.get_close_matches(name, SETTINGS, n=1) or SETTINGS
+            yield Warning(
+                f"{name} is not a setting of multidb and has no effect.",
+                hint=f"Did you mean {' or '.join(close)}?",
+                id="multidb.W010",
+            )
+
+
+def _cookie() -> Iterator[CheckMessage]:
+    name = _value(lambda: conf.pinning_cookie)
+    others = ("SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME", "LANGUAGE_COOKIE_NAME")
+    for setting in others:
+        if name == getattr(settings, setting):
+            yield Error(
+                f"MULTIDB_PINNING_COOKIE is {name!r}, as is {setting}: they would overwrite each other.",
+                hint="Give one of them another name.",
+                id="multidb.E016",
+            )
+    if _value(lambda: conf.pinning_cookie_secure) is not False:
+        return
+    samesite = _value(lambda: conf.pinning_cookie_samesite)
+    if isinstance(samesite, str) and samesite.lower() == "none":
+        yield Error(
+            f"MULTIDB_PINNING_COOKIE_SAMESITE is {samesite!r} and MULTIDB_PINNING_COOKIE_SECURE is not True: browsers "
+            "refuse such a cookie.",
+            hint="Set MULTIDB_PINNING_COOKIE_SECURE to True, or SAMESITE to 'Lax'.",
+            id="multidb.E017",
+        )
+    if name is not None and name.startswith(("__Secure-", "__Host-")):
+        yield Error(
+            f"MULTIDB_PINNING_COOKIE is {name!r} and MULTIDB_PINNING_COOKIE_SECURE is not True: browsers refuse such a "
+            "cookie.",
+            hint="Set MULTIDB_PINNING_COOKIE_SECURE to True, or choose a name without the prefix.",
+            id="multidb.E017",
+        )
+
+
+def _ignored() -> Iterator[CheckMessage]:
+    try:
+        ignored = conf.pinning_ignore
+    except SettingError as error:
+        yield error.as_check()
+        return
+    for label in ignored:
+        if not _is_installed(label):
+            yield Error(
+                f"MULTIDB_PINNING_IGNORE names {label!r}, which is not installed.",
+                hint="Name the label of an app in INSTALLED_APPS, or 'app.Model'.",
+                id="multidb.E018",
+            )
+    if ignored and _value(lambda: conf.pinning_trigger) == "method":
+        yield Warning(
+            "MULTIDB_PINNING_IGNORE has no effect while MULTIDB_PINNING_TRIGGER is 'method'.",
+            hint="Take it out.",
+            id="multidb.W018",
+        )
+
+
+def _installed() -> Iterator[CheckMessage]:
+    middleware = _middleware()
+    pins = any(issubclass(each, PinningRouterMiddleware) for each in middleware)
+    routes = any(isinstance(each, PinningReplicaRouter) for each in router.routers)
+    if routes and not pins:
+        yield Warning(
+            "DATABASE_ROUTERS has PinningReplicaRouter, but MIDDLEWARE has no PinningRouterMiddleware: "
+            "nobody is pinned, and a client may miss its own write.",
+            hint="Add multidb.middleware.PinningRouterMiddleware to MIDDLEWARE, after SessionMiddleware.",
+            id="multidb.W004",
+        )
+    if pins and not routes and not _has_replica_managers():
+        yield Warning(
+            "MIDDLEWARE has PinningRouterMiddleware, but nothing routes by its pins: DATABASE_ROUTERS has no "
+            "PinningReplicaRouter, and no model a ReplicaManager.",
+            hint="Add multidb.PinningReplicaRouter to DATABASE_ROUTERS.",
+            id="multidb.W005",
+        )
+
+
+def _pin_store() -> Iterator[CheckMessage]:
+    try:
+        store = get_pin_store()
+    except SettingError as error:
+        yield error.as_check()
+        return
+    yield from store.check()
+    if not isinstance(store, SessionPinStore):
+        return
+    kinds = [_kind(each) for each in _middleware()]
+    before_session = itertools.takewhile(lambda kind: kind is not SessionMiddleware, kinds)
+    if PinningRouterMiddleware in before_session:
+        yield Error(
+            "MULTIDB_PIN_STORE is SessionPinStore, but PinningRouterMiddleware is not after SessionMiddleware in "
+            "MIDDLEWARE: the session is saved before the pin is in it.",
+            hint="Put django.contrib.sessions.middleware.SessionMiddleware before it.",
+            id="multidb.E026",
+        )
+
+
+def _middleware() -> list[type]:
+    """The classes in ``MIDDLEWARE``; Django reports what cannot be imported when it starts to serve."""
+    found = []
+    for path in settings.MIDDLEWARE:
+        with suppress(ImportError):
+            found.append(import_string(path))
+    return [each for each in found if isinstance(each, type)]
+
+
+def _kind(middleware: type) -> type | None:
+    for kind in (PinningRouterMiddleware, SessionMiddleware):
+        if issubclass(middleware, kind):
+            return kind
+    return None
+
+
+def _has_replica_managers() -> bool:
+    return any(isinstance(manager, ReplicaManager) for model in apps.get_models() for manager in model._meta.managers)
+
+
+def _is_installed(label: str) -> bool:
+    app_label, _, model = label.partition(".")
+    try:
+        app = apps.get_app_config(app_label)
+        if model:
+            app.get_model(model)
+    except LookupError:
+        return False
+    return True
+
+
+def _value(read: Callable[[], Any]) -> Any:
+    """What ``read`` returns, or ``None`` where the setting is impossible, which is reported by itself."""
+    try:
+        return read()
+    except SettingError:
+        return None

@@ -1,0 +1,111 @@
+"""ReplicaManager, ReplicaQuerySet, ReplicaMixin: routing by model instead of by router."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Self, TypeVar
+
+from django.core.checks import CheckMessage, Error
+from django.db import models, router
+
+from multidb.replicas import topology
+from multidb.routers import PinningReplicaRouter, ReplicaRouter
+
+Model = TypeVar("Model", bound=models.Model, covariant=True)
+
+
+class ReplicaQuerySet(models.QuerySet[Model]):
+    """Reads go where ``PinningReplicaRouter`` sends them, writes to the primary, unless ``using()`` says otherwise."""
+
+    _db: str | None
+    _for_write: bool
+    _hints: dict[str, Any]
+
+    @property
+    def db(self) -> str:
+        if self._db:
+            return self._db
+        if self._for_write:
+            return _ROUTER.db_for_write(self.model, **self._hints)
+        return _ROUTER.db_for_read(self.model, **self._hints) or super().db
+
+    @classmethod
+    def as_manager(cls) -> "ReplicaManager[Any]":
+        manager: ReplicaManager[Any] = ReplicaManager.from_queryset(cls)()
+        manager._built_with_as_manager = True
+        return manager
+
+    as_manager.queryset_only = True  # type: ignore[attr-defined]  # Django's mark for what is not copied to managers
+
+
+class ReplicaManager(models.Manager[Model]):
+    """Reads go where ``PinningReplicaRouter`` sends them, without any router. For models with ``ReplicaMixin``."""
+
+    _built_with_as_manager: bool
+    _hints: dict[str, Any]
+    _queryset_class = ReplicaQuerySet
+
+    @property
+    def db(self) -> str:
+        return self._db or _ROUTER.db_for_read(self.model, **self._hints) or super().db
+
+    @classmethod
+    def from_queryset(cls, queryset_class: type[models.QuerySet[Any]], class_name: str | None = None) -> type[Self]:
+        """As in Django; a plain ``QuerySet`` class becomes a ``ReplicaQuerySet`` too."""
+        class_name = class_name or f"{cls.__name__}From{queryset_class.__name__}"
+        return super().from_queryset(_with_routing(queryset_class), class_name)
+
+    def check(self, **kwargs: Any) -> list[CheckMessage]:
+        messages = super().check(**kwargs)
+        if issubclass(self.model, ReplicaMixin) or any(isinstance(each, ReplicaRouter) for each in router.routers):
+            return messages
+        return [
+            *messages,
+            Error(
+                f"{self.model.__name__}.{self.name} is a ReplicaManager, but its objects would be saved to the replica "
+                "that they were read from.",
+                hint="Inherit the model from multidb.ReplicaMixin, or list multidb.PinningReplicaRouter as a router.",
+                obj=self.model,
+                id="multidb.E040",
+            ),
+        ]
+
+
+class ReplicaMixin:
+    """Objects belong to the primary wherever they were read: ``save``, ``delete`` and related managers write there.
+
+    Put it before ``models.Model`` in the bases. A ``using`` that is given still decides.
+    """
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Sequence[str], values: Sequence[Any], **kwargs: Any) -> Any:
+        if db is not None:
+            db = topology().primary_of.get(db, db)
+        return super().from_db(db, field_names, values, **kwargs)  # type: ignore[misc]  # of models.Model, beside it
+
+
+class _ModelRouter(PinningReplicaRouter):
+    """The rules of ``PinningReplicaRouter`` for a model's own manager, whatever routers the project has."""
+
+    def primary_for(self, model: Any, **hints: Any) -> str:
+        alias = router.db_for_write(model, **hints)
+        return topology().primary_of.get(alias, alias)
+
+
+_ROUTER = _ModelRouter()
+
+
+@cache
+def _with_routing(queryset_class: type[models.QuerySet[Any]]) -> type[ReplicaQuerySet[Any]]:
+    if issubclass(queryset_class, ReplicaQuerySet):
+        return queryset_class
+
+    def reduce(queryset: Any) -> tuple[Any, ...]:
+        return _unpickled, (queryset_class,), queryset.__getstate__()
+
+    return type(queryset_class.__name__, (queryset_class, ReplicaQuerySet), {"__reduce__": reduce})
+
+
+def _unpickled(queryset_class: type[models.QuerySet[Any]]) -> Any:
+    """An empty queryset of the class that ``_with_routing`` made, which pickle cannot find by its name."""
+    combined = _with_routing(queryset_class)
+    return combined.__new__(combined)

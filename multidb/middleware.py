@@ -1,0 +1,131 @@
+"""PinningRouterMiddleware: begin the request's routing, call the view, save the pin."""
+
+import time
+from collections.abc import AsyncGenerator, Generator
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.http import FileResponse, HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.deprecation import MiddlewareMixin
+
+from multidb import routing
+from multidb.backends import get_pin_store
+from multidb.conf import SameSite, conf
+from multidb.pins import Pin
+from multidb.replicas import topology
+from multidb.routing import RequestRouting, Scope
+
+READ_ONLY_METHODS = frozenset(["GET", "TRACE", "HEAD", "OPTIONS"])
+
+
+class PinningRouterMiddleware(MiddlewareMixin):
+    """Pins whoever writes to the primary, so that the requests that follow read what was written.
+
+    Sync and async capable. ``process_request`` and ``process_response`` can be called on their own, and overridden.
+    """
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if self.async_mode:
+            return self.__acall__(request)
+        outer = routing.current()
+        try:
+            response: Any = self.process_request(request) or self.get_response(request)
+            return self.process_response(request, response)
+        finally:
+            routing.resume(outer)
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        outer = routing.current()
+        try:
+            get_response: Any = self.get_response
+            response = await self._aprocess_request(request) or await get_response(request)
+            return await self.aprocess_response(request, response)
+        finally:
+            routing.resume(outer)
+
+    def process_request(self, request: HttpRequest) -> HttpResponseBase | None:
+        """Begin the routing of ``request``. The pin is not looked up before a read needs it."""
+        writes = request.method not in READ_ONLY_METHODS
+        routing.resume(Scope(RequestRouting(request, get_pin_store(), writes)))
+        return None
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """Pin the client if its request wrote. Returns ``response``."""
+        if _wrote(request, response):
+            get_pin_store().save(request, response, _new_pin())
+        return _streamed_in_scope(response)
+
+    async def aprocess_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """The async twin of ``process_response``, which is called instead where a subclass has its own."""
+        if type(self).process_response is not PinningRouterMiddleware.process_response:
+            return await sync_to_async(self.process_response)(request, response)
+        if _wrote(request, response):
+            await get_pin_store().asave(request, response, _new_pin())
+        return _streamed_in_scope(response)
+
+    async def _aprocess_request(self, request: HttpRequest) -> HttpResponseBase | None:
+        if type(self).process_request is not PinningRouterMiddleware.process_request:
+            return await sync_to_async(self.process_request)(request)
+        return self.process_request(request)
+
+
+def pinning_cookie() -> str:
+    """The name of the cookie that carries a pin."""
+    return conf.pinning_cookie
+
+
+def pinning_cookie_secure() -> bool:
+    """Whether the cookie is sent over HTTPS only."""
+    return conf.pinning_cookie_secure
+
+
+def pinning_cookie_httponly() -> bool:
+    """Whether the page's scripts cannot read the cookie."""
+    return conf.pinning_cookie_httponly
+
+
+def pinning_cookie_samesite() -> SameSite:
+    """The cookie's ``SameSite`` attribute."""
+    return conf.pinning_cookie_samesite
+
+
+def pinning_seconds() -> int | float:
+    """The longest that a pin holds, in seconds."""
+    return conf.pinning_seconds
+
+
+def _wrote(request: HttpRequest, response: HttpResponseBase) -> bool:
+    """Did ``request`` write? What the response says decides, then what the view said, then the method."""
+    marked = getattr(response, "_db_write", None)
+    if marked is not None:
+        return bool(marked)
+    state = routing.current().routing
+    if not state.is_of(request):
+        return request.method not in READ_ONLY_METHODS
+    return state.writes or state.wrote
+
+
+def _new_pin() -> Pin:
+    return Pin.on(topology().primaries, time.time() + conf.pinning_seconds)
+
+
+def _streamed_in_scope(response: HttpResponseBase) -> HttpResponseBase:
+    """Let the view's generator read as the view did, though it runs after the request has ended."""
+    if not isinstance(response, StreamingHttpResponse) or isinstance(response, FileResponse):
+        return response
+    scope = routing.current()
+    content: Any = response.streaming_content
+
+    def chunks() -> Generator[bytes, None, None]:
+        yield from content
+
+    async def achunks() -> AsyncGenerator[bytes, None]:
+        async for chunk in content:
+            yield chunk
+
+    if response.is_async:
+        response.streaming_content = routing.astepwise(achunks, lambda: scope)()
+    else:
+        response.streaming_content = routing.stepwise(chunks, lambda: scope)()
+    return response

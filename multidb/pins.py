@@ -1,0 +1,103 @@
+"""Pin: the record that a client wrote."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+CLOCK_SKEW_SECONDS = 60
+
+
+class PinStoreUnavailable(Exception):
+    """The pin store could not be read, and no other pin of this client is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What a pin says of one primary.
+
+    ``until`` is a time in milliseconds since the epoch. ``position`` is ``{stream: sortable text}``; ``None`` is a
+    position that is not known, so that only the time can end the hold.
+    """
+
+    until: int
+    position: Mapping[str, str] | None = None
+
+    def merge(self, other: "Hold") -> "Hold":
+        """The hold that ends no sooner than either: the later time and the further position."""
+        if self.position is None or other.position is None:
+            position = None
+        else:
+            streams = self.position.keys() | other.position.keys()
+            position = {
+                stream: max(self.position.get(stream, ""), other.position.get(stream, "")) for stream in sorted(streams)
+            }
+        return Hold(max(self.until, other.until), position)
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """Which primaries a client wrote to, until when it reads from them, and (optional) up to which position.
+
+    A value: every method returns a new one. Times are seconds since the epoch, as ``time.time()`` gives them.
+    """
+
+    holds: Mapping[str, Hold]
+
+    @classmethod
+    def on(cls, primaries: Iterable[str], until: float) -> Self:
+        """A pin on ``primaries`` that holds until the time ``until``."""
+        return cls({primary: Hold(math.ceil(until * 1000)) for primary in primaries})
+
+    @classmethod
+    def decode(cls, text: str | bytes) -> Self | None:
+        """The pin that ``encode()`` wrote, or ``None`` if ``text`` is not one. Raises nothing."""
+        try:
+            return cls({primary: _hold(*parts) for primary, parts in json.loads(text).items()})
+        except (AttributeError, TypeError, ValueError, RecursionError):
+            return None
+
+    def encode(self) -> str:
+        """The pin as short JSON: ``{primary: [milliseconds]}``, or ``{primary: [milliseconds, position]}``."""
+        holds = {
+            primary: [hold.until] if hold.position is None else [hold.until, hold.position]
+            for primary, hold in self.holds.items()
+        }
+        return json.dumps(holds, separators=(",", ":"))
+
+    def merge(self, other: "Pin | None") -> "Pin":
+        """The pin that holds wherever either does, and never for a shorter time."""
+        if other is None:
+            return self
+        merged = dict(self.holds)
+        for primary, hold in other.holds.items():
+            merged[primary] = hold.merge(merged[primary]) if primary in merged else hold
+        return Pin(merged)
+
+    def held(self, now: float, seconds: float) -> "Pin | None":
+        """The part of the pin that holds at ``now``, for at most ``seconds`` more, or ``None``.
+
+        A hold that ends later than any pin written now could, clocks being ``CLOCK_SKEW_SECONDS`` apart at most, was
+        written by a clock that has jumped, and does not count.
+        """
+        longest = math.ceil((now + seconds) * 1000)
+        holds = {
+            primary: Hold(min(hold.until, longest), hold.position)
+            for primary, hold in self.holds.items()
+            if now * 1000 < hold.until <= longest + CLOCK_SKEW_SECONDS * 1000
+        }
+        return Pin(holds) if holds else None
+
+    def seconds_left(self, now: float) -> float:
+        """For how many seconds from ``now`` the longest hold of the pin lasts; 0 if it has run out."""
+        latest = max((hold.until for hold in self.holds.values()), default=0)
+        return max(0.0, latest / 1000 - now)
+
+
+def _hold(until: Any, position: Any = None) -> Hold:
+    if type(until) is not int:
+        raise TypeError("until is a whole number of milliseconds")
+    if position is not None:
+        position = {str(stream): str(reached) for stream, reached in position.items()}
+    return Hold(until, position)

@@ -1,0 +1,265 @@
+"""Routing: the state of one request or job, held in a ContextVar.
+
+A ``Scope`` says what is in force at this point of the program: the routing of the request, and whether a block of code
+around this point has forced a database. Scopes are never changed, only replaced, so that threads and tasks, which copy
+the context, cannot see each other's.
+"""
+
+import enum
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextvars import ContextVar
+from typing import Any, NamedTuple, Protocol
+
+from django.core.exceptions import SynchronousOnlyOperation
+from django.db import connections
+from django.db.transaction import Atomic
+from django.http import HttpRequest
+from django.utils.functional import LazyObject
+
+from multidb.pins import Pin, PinStoreUnavailable
+from multidb.replicas import topology
+
+
+class Route(NamedTuple):
+    """Where one read was sent, and by which rule."""
+
+    alias: str
+    reason: str
+    model: Any
+    primary: str
+
+
+class PinSource(Protocol):
+    """What a routing needs of the pin store."""
+
+    def load(self, request: HttpRequest) -> Pin | None: ...
+
+    def client(self, request: HttpRequest) -> Any: ...
+
+
+class Routing:
+    """The routing outside a request: nothing is pinned, nothing is remembered, each query takes the next replica."""
+
+    writes = False
+    wrote = False
+    store_down = False
+    routes: list[Route] | None = None
+
+    def declare_write(self) -> None:
+        """This request writes, whatever its method."""
+
+    def declare_read(self) -> None:
+        """This request does not write, whatever its method."""
+
+    def pinned(self) -> frozenset[str]:
+        """The primaries that the pin of this client is on."""
+        return frozenset()
+
+    def replica(self, primary: str) -> str:
+        """The replica of ``primary`` for the next read."""
+        return topology().next_replica(primary)
+
+    def is_of(self, request: HttpRequest) -> bool:
+        """Is this the routing of ``request``?"""
+        return False
+
+    def is_request_block(self, block: Atomic) -> bool:
+        """Is ``block`` the transaction that ``ATOMIC_REQUESTS`` opened around the view?"""
+        return False
+
+
+class RequestRouting(Routing):
+    """The routing of one request.
+
+    ``writes``: the method is not read-only. ``wrote``: the code said that it writes (``db_write``). ``store_down``: the
+    pin could not be looked up. ``routes``: set a list, and each routed read is noted there.
+    """
+
+    def __init__(self, request: HttpRequest, store: PinSource, writes: bool) -> None:
+        self.writes = writes
+        self._request = request
+        self._store = store
+        self._pinned: frozenset[str] = frozenset()
+        self._user: Any = _UNASKED
+        self._client: Any = _UNASKED
+        self._replicas: dict[str, str] = {}
+        self._request_block: Atomic | None = None
+
+    def declare_write(self) -> None:
+        self.wrote = True
+
+    def declare_read(self) -> None:
+        self.writes = False
+
+    def pinned(self) -> frozenset[str]:
+        """The primaries that the pin of this client is on, looked up at the first call.
+
+        Looked up again only when the user has become known since, and the store files pins by user.
+        """
+        if _user_so_far(self._request) is not self._user and self._look_up():
+            self._user = _user_so_far(self._request)
+        return self._pinned
+
+    def replica(self, primary: str) -> str:
+        """The replica of ``primary`` that this request keeps to its end."""
+        replica = self._replicas.get(primary)
+        if replica is None:
+            replica = self._replicas.setdefault(primary, topology().next_replica(primary))
+        return replica
+
+    def is_of(self, request: HttpRequest) -> bool:
+        return request is self._request
+
+    def is_request_block(self, block: Atomic) -> bool:
+        if self._request_block is None and _is_view_atomic(self._request, block.using):
+            self._request_block = block
+        return block is self._request_block
+
+    def _look_up(self) -> bool:
+        """Ask the store, while its own reads go to the primary. Return whether that has settled the question."""
+        push(Forced.PRIMARY)
+        try:
+            client = self._store.client(self._request)
+            if self._client is _UNASKED or client != self._client:
+                pin = self._store.load(self._request)
+                self._client = client
+                self.store_down = False
+                if pin is not None:
+                    self._pinned |= pin.holds.keys()
+        except SynchronousOnlyOperation:
+            # On the event loop: unknown for this read, but a later one on a thread can ask.
+            self.store_down = True
+            return False
+        except PinStoreUnavailable:
+            self.store_down = True
+        finally:
+            pop()
+        return True
+
+
+class Forced(enum.Enum):
+    """Where a block of code has said that its reads go, or that nothing shall send them to the primary."""
+
+    PRIMARY = enum.auto()
+    REPLICA = enum.auto()
+    UNPINNED = enum.auto()
+
+
+class Scope(NamedTuple):
+    """What is in force at one point of the program: a value, replaced and never changed."""
+
+    routing: Routing
+    forced: Forced | None = None
+    outer: "Scope | None" = None
+
+
+def current() -> Scope:
+    """The scope in force here."""
+    return _scope.get()
+
+
+def resume(scope: Scope) -> None:
+    """Put ``scope`` in force, whatever was."""
+    _scope.set(scope)
+
+
+def push(forced: Forced) -> None:
+    """Enter a block of code that forces ``forced``."""
+    outer = _scope.get()
+    _scope.set(Scope(outer.routing, forced, outer))
+
+
+def pop() -> None:
+    """Leave the block of code that was entered last."""
+    outer = _scope.get().outer
+    if outer is not None:
+        _scope.set(outer)
+
+
+def force(forced: Forced) -> None:
+    """From here on, to the end of the block or of the request, force ``forced``."""
+    _scope.set(_scope.get()._replace(forced=forced))
+
+
+def stepwise(
+    function: Callable[..., Generator[Any, Any, Any]], enter: Callable[[], Scope]
+) -> Callable[..., Generator[Any, Any, Any]]:
+    """The generator function ``function``, each step of which runs in a scope of its own.
+
+    The scope is what ``enter()`` returns at the first step. Whoever consumes the generator keeps theirs.
+    """
+
+    def stepping(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        generator = function(*args, **kwargs)
+        scope = enter()
+        step: Any = generator.send
+        argument: Any = None
+        while True:
+            consumers = current()
+            resume(scope)
+            try:
+                value = step(argument)
+            except StopIteration as stop:
+                return stop.value
+            finally:
+                scope = current()
+                resume(consumers)
+            try:
+                argument = yield value
+                step = generator.send
+            except BaseException as error:
+                argument = error
+                step = generator.throw
+
+    return stepping
+
+
+def astepwise(
+    function: Callable[..., AsyncGenerator[Any, Any]], enter: Callable[[], Scope]
+) -> Callable[..., AsyncGenerator[Any, Any]]:
+    """The async twin of ``stepwise``."""
+
+    async def stepping(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        generator = function(*args, **kwargs)
+        scope = enter()
+        step: Any = generator.asend
+        argument: Any = None
+        while True:
+            consumers = current()
+            resume(scope)
+            try:
+                value = await step(argument)
+            except StopAsyncIteration:
+                return
+            finally:
+                scope = current()
+                resume(consumers)
+            try:
+                argument = yield value
+                step = generator.asend
+            except BaseException as error:
+                argument = error
+                step = generator.athrow
+
+    return stepping
+
+
+_UNASKED = object()
+_scope: ContextVar[Scope] = ContextVar("multidb_scope", default=Scope(Routing()))  # noqa: B039  # a Scope is never changed
+
+
+def _user_so_far(request: HttpRequest) -> Any:
+    """The user object as far as it is known, without loading a lazy one."""
+    user = request.__dict__.get("user")
+    return user._wrapped if isinstance(user, LazyObject) else user
+
+
+def _is_view_atomic(request: HttpRequest, alias: str | None) -> bool:
+    """Does Django run the view of ``request`` in a transaction on ``alias``? ``False`` before the view is known."""
+    match = request.resolver_match
+    return (
+        match is not None
+        and alias is not None
+        and connections.settings[alias]["ATOMIC_REQUESTS"]
+        and alias not in getattr(match.func, "_non_atomic_requests", ())
+    )
