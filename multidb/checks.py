@@ -147,14 +147,14 @@ def _ignored() -> Iterator[CheckMessage]:
     except SettingError as error:
         yield error.as_check()
         return
-    for label in ignored:
-        if not _is_installed(label):
-            yield Error(
-                f"MULTIDB_PINNING_IGNORE names {label!r}, which is not installed.",
-                hint="Name the label of an app in INSTALLED_APPS, or 'app.Model'.",
-                id="multidb.E018",
-            )
-    if ignored and _value(lambda: conf.pinning_trigger) == "method":
+    missing = [label for label in ignored if not _is_installed(label)]
+    for label in missing:
+        yield Error(
+            f"MULTIDB_PINNING_IGNORE names {label!r}, which is not installed.",
+            hint="Name the label of an app in INSTALLED_APPS, or 'app.Model'.",
+            id="multidb.E018",
+        )
+    if ignored and not missing and _value(lambda: conf.pinning_trigger) == "method":
         yield Warning(
             "MULTIDB_PINNING_IGNORE has no effect while MULTIDB_PINNING_TRIGGER is 'method'.",
             hint="Take it out.",

@@ -1,6 +1,6 @@
 """ReplicaManager, ReplicaQuerySet, ReplicaMixin: routing by model instead of by router."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from functools import cache
 from typing import Any, Self, TypeVar
 
@@ -77,10 +77,11 @@ class ReplicaMixin:
     """
 
     @classmethod
-    def from_db(cls, db: str | None, field_names: Sequence[str], values: Sequence[Any], **kwargs: Any) -> Any:
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any) -> Self:
         if db is not None:
             db = topology().primary_of.get(db, db)
-        return super().from_db(db, field_names, values, **kwargs)  # type: ignore[misc]  # of models.Model, beside it
+        made: Self = super().from_db(db, field_names, values, **kwargs)  # type: ignore[misc]  # models.Model is beside it
+        return made
 
 
 class _ModelRouter(PinningReplicaRouter):

@@ -12,6 +12,7 @@ from django.utils.deprecation import MiddlewareMixin
 from multidb import routing
 from multidb.backends import get_pin_store
 from multidb.conf import SameSite, conf
+from multidb.pinning import use_primary_db
 from multidb.pins import Pin
 from multidb.replicas import topology
 from multidb.routing import RequestRouting, Scope
@@ -53,7 +54,8 @@ class PinningRouterMiddleware(MiddlewareMixin):
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Pin the client if its request wrote. Returns ``response``."""
         if _wrote(request, response):
-            get_pin_store().save(request, response, _new_pin())
+            with use_primary_db:
+                get_pin_store().save(request, response, _new_pin())
         return _streamed_in_scope(response)
 
     async def aprocess_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
@@ -61,7 +63,8 @@ class PinningRouterMiddleware(MiddlewareMixin):
         if type(self).process_response is not PinningRouterMiddleware.process_response:
             return await sync_to_async(self.process_response)(request, response)
         if _wrote(request, response):
-            await get_pin_store().asave(request, response, _new_pin())
+            with use_primary_db:
+                await get_pin_store().asave(request, response, _new_pin())
         return _streamed_in_scope(response)
 
     async def _aprocess_request(self, request: HttpRequest) -> HttpResponseBase | None:

@@ -27,9 +27,6 @@ class Topology:
         self.primary_of = {replica: primary for primary, weights in replica_databases.items() for replica in weights}
         self._turns = {primary: _turns(weights) for primary, weights in replica_databases.items() if weights}
 
-    def has_replicas(self, primary: str) -> bool:
-        return primary in self._turns
-
     def next_replica(self, primary: str) -> str:
         """The next replica of ``primary`` in turn; ``primary`` itself where it has none."""
         turns = self._turns.get(primary)

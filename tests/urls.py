@@ -1,1 +1,36 @@
-urlpatterns = []
+from django.urls import path
+
+from tests import views
+
+urlpatterns = [
+    path(name.replace("_", "-"), getattr(views, name))
+    for name in (
+        "read",
+        "post",
+        "post_and_fail",
+        "get_that_writes",
+        "get_that_writes_and_fails",
+        "marked",
+        "search",
+        "search_that_writes_after_all",
+        "nothing",
+        "nested",
+        "stream",
+        "astream",
+        "rendered_later",
+        "log_in",
+        "log_out",
+        "who",
+        "remember",
+        "in_transaction",
+        "in_transaction_by_alias",
+        "non_atomic_in_transaction",
+        "aread",
+        "apost",
+        "aget_that_writes",
+    )
+] + [
+    path("by-class", views.ByClass.as_view()),
+    path("async-by-class", views.AsyncByClass.as_view()),
+    path("api", views.Api.as_view()),
+]

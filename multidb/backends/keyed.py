@@ -94,7 +94,7 @@ class KeyedPinStore(PinStore):
             if value is None or value == "":
                 continue
             if not isinstance(value, str):
-                raise TypeError(f"The key {name!r} is {value!r}. Return a string, or None.")
+                raise TypeError(f"The key {name!r} is a {type(value).__name__}. Return a string, or None.")
             if name != "user" or not PLAIN.fullmatch(value):
                 value = _hash(name, value, secret)
             keys.append(f"{self._prefix}:{name}:{value}")
@@ -105,7 +105,8 @@ def user(request: HttpRequest) -> str | None:
     """The primary key of ``request.user`` if that is loaded, else the one in the session: no query for the user."""
     known = request.__dict__.get("user")
     if known is None or (isinstance(known, LazyObject) and known._wrapped is empty):
-        return _from_session(request, USER_IN_SESSION)
+        in_session = _from_session(request, USER_IN_SESSION)
+        return None if in_session is None else str(in_session)
     if not getattr(known, "is_authenticated", False) or known.pk is None:
         return None
     meta = getattr(known, "_meta", None)

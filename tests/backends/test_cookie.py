@@ -1,0 +1,98 @@
+"""The signed cookie: nobody forges it, an old one pins nobody, and a new key does not end it."""
+
+import pytest
+from django.core import signing
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+
+from multidb.backends.cookie import SignedCookiePinStore
+from multidb.middleware import pinning_cookie
+from multidb.pins import Pin
+from tests.conftest import Clock
+
+
+def cookie_of(pin: Pin) -> str:
+    response = HttpResponse()
+    SignedCookiePinStore().save(HttpRequest(), response, pin)
+    return response.cookies[pinning_cookie()].value
+
+
+def load(cookie: str) -> Pin | None:
+    request = RequestFactory().get("/")
+    request.COOKIES[pinning_cookie()] = cookie
+    return SignedCookiePinStore().load(request)
+
+
+@pytest.fixture
+def pin(clock: Clock) -> Pin:
+    return Pin.on(["default"], clock() + 15)
+
+
+def test_it_is_read_back(pin: Pin) -> None:
+    assert load(cookie_of(pin)) == pin
+
+
+def test_a_forged_one_is_no_pin(pin: Pin) -> None:
+    cookie = cookie_of(pin)
+    payload, timestamp, signature = cookie.split(":")
+    assert load(f"{payload}:{timestamp}:{signature[:-1]}") is None
+    assert load(f"{payload}:{signing.b62_encode(10**10)}:{signature}") is None
+    assert load(f"{cookie_of(Pin.on(['users'], 1e9)).split(':')[0]}:{timestamp}:{signature}") is None
+    assert load(pin.encode()) is None
+
+
+def test_one_signed_for_another_purpose_or_name_is_no_pin(pin: Pin, settings) -> None:
+    assert load(signing.dumps(pin.encode())) is None
+    cookie = cookie_of(pin)
+    settings.MULTIDB_PINNING_COOKIE = "other"
+    assert load(cookie) is None
+
+
+def test_one_that_is_signed_and_no_pin_is_no_pin() -> None:
+    class Text:
+        def dumps(self, text: str) -> bytes:
+            return text.encode("latin-1")
+
+    salt = f"multidb.backends.cookie:{pinning_cookie()}"
+    assert load(signing.dumps("y", salt=salt, serializer=Text)) is None
+    assert load(signing.dumps("\xff", salt=salt, serializer=Text)) is None
+
+
+def test_an_old_one_pins_nobody_although_the_browser_kept_it(clock: Clock, settings) -> None:
+    """Its age is checked apart from the time that it names."""
+    settings.MULTIDB_PINNING_SECONDS = 60
+    cookie = cookie_of(Pin.on(["default"], clock() + 60))
+    settings.MULTIDB_PINNING_SECONDS = 15
+    clock.advance(30)
+    assert load(cookie) is None
+
+
+def test_it_holds_to_the_end_whatever_fraction_of_a_second_it_was_signed_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 1_700_000_000.999)
+    cookie = cookie_of(Pin.on(["default"], 1_700_000_015.999))
+    monkeypatch.setattr("time.time", lambda: 1_700_000_015.99)
+    assert load(cookie) is not None
+    monkeypatch.setattr("time.time", lambda: 1_700_000_016.0)
+    assert load(cookie) is None
+
+
+def test_its_age_in_the_browser_is_the_seconds(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 1_700_000_000.0001)
+    response = HttpResponse()
+    SignedCookiePinStore().save(HttpRequest(), response, Pin.on(["default"], 1_700_000_015.0001))
+    assert response.cookies[pinning_cookie()]["max-age"] == 15
+
+
+def test_a_secret_key_that_was_rotated_still_counts(pin: Pin, settings) -> None:
+    cookie = cookie_of(pin)
+    old, settings.SECRET_KEY = settings.SECRET_KEY, "another secret key"
+    assert load(cookie) is None
+    settings.SECRET_KEY_FALLBACKS = [old]
+    assert load(cookie) == pin
+
+
+def test_it_is_short(pin: Pin) -> None:
+    """One of two primaries fits a header many times over."""
+    assert len(cookie_of(Pin.on(["default", "users"], 1_700_000_000))) < 130

@@ -1,0 +1,207 @@
+"""The keys of a client: all that apply when writing, any when reading, and nothing secret in the store."""
+
+import re
+import uuid
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+from django.utils.functional import SimpleLazyObject
+
+from multidb.backends import get_pin_store
+from multidb.backends.cache import CachePinStore
+from multidb.pins import Pin, PinStoreUnavailable
+from tests.conftest import Clock, use_store
+
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
+TOKEN = "Token 401f7ac837da42b97f613d789819ff93537bee6a"
+
+
+def keys(request: HttpRequest, **options: Any) -> list[str]:
+    return CachePinStore(**options).client(request)
+
+
+@pytest.fixture
+def session(rf: RequestFactory) -> SessionStore:
+    session = SessionStore()
+    session["_auth_user_id"] = "7"
+    session.save()
+    return SessionStore(session.session_key)
+
+
+def with_user(rf: RequestFactory, user: Any) -> HttpRequest:
+    request = rf.get("/")
+    request.user = user
+    return request
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        (User(pk=42), ["multidb:user:42"]),
+        (User(), []),
+        (AnonymousUser(), []),
+        (None, []),
+        (SimpleNamespace(is_authenticated=True, pk="a-b_c"), ["multidb:user:a-b_c"]),
+        (SimpleNamespace(pk=1), []),
+        (
+            SimpleNamespace(is_authenticated=True, pk=uuid.UUID(int=1)),
+            ["multidb:user:00000000-0000-0000-0000-000000000001"],
+        ),
+        (SimpleLazyObject(lambda: User(pk=42)), []),
+    ],
+    ids=lambda value: str(value)[:40] if type(value) is list else type(value).__name__,
+)
+def test_the_user_where_it_is_known(rf: RequestFactory, user: Any, expected: list[str]) -> None:
+    assert keys(with_user(rf, user), keys=["user"]) == expected
+
+
+def test_a_lazy_user_that_was_loaded_is_known(rf: RequestFactory) -> None:
+    user = SimpleLazyObject(lambda: User(pk=42))
+    assert user.pk == 42
+    assert keys(with_user(rf, user), keys=["user"]) == ["multidb:user:42"]
+
+
+def test_a_user_not_yet_loaded_is_known_by_the_session(rf: RequestFactory, session: SessionStore) -> None:
+    request = with_user(rf, SimpleLazyObject(lambda: pytest.fail("the user was loaded")))
+    request.session = session
+    assert keys(request, keys=["user"]) == ["multidb:user:7"]
+
+
+@pytest.mark.parametrize("key", ["ada@example.org", "x" * 37, "a b", "é", "a\nb", "\x00"])
+def test_an_unusual_primary_key_is_hashed(rf: RequestFactory, key: str) -> None:
+    [found] = keys(with_user(rf, SimpleNamespace(is_authenticated=True, pk=key)), keys=["user"])
+    assert re.fullmatch(r"multidb:user:[0-9a-f]{32}", found)
+
+
+def test_session_keys_and_headers_are_stored_hashed(rf: RequestFactory, session: SessionStore) -> None:
+    request = rf.get("/", headers={"authorization": TOKEN})
+    request.session = session
+    found = keys(request)
+    assert [re.sub(r"[0-9a-f]{32}$", "HASH", key) for key in found] == [
+        "multidb:user:7",
+        "multidb:session:HASH",
+        "multidb:authorization:HASH",
+    ]
+    assert not any(secret in key for key in found for secret in (TOKEN, TOKEN[6:], session.session_key))
+
+
+def test_one_secret_has_another_hash_under_each_key_and_secret_key(rf: RequestFactory, settings) -> None:
+    request = rf.get("/", headers={"authorization": TOKEN})
+    names = ["authorization", f"{__name__}.by_header"]
+    first = keys(request, keys=names)
+    settings.SECRET_KEY = "another"
+    second = keys(request, keys=names)
+    assert len({key.rsplit(":", 1)[1] for key in [*first, *second]}) == 4
+
+
+def by_header(request: HttpRequest) -> str | None:
+    return request.META.get("HTTP_AUTHORIZATION")
+
+
+def by_tenant(request: HttpRequest) -> Any:
+    return {"none": None, "empty": "", "number": 1, "text": "tenant-1"}[request.GET["tenant"]]
+
+
+def broken(request: HttpRequest) -> str:
+    raise KeyError("tenant")
+
+
+@pytest.mark.parametrize(("tenant", "count"), [("none", 0), ("empty", 0), ("text", 1)])
+def test_a_project_s_own_function(rf: RequestFactory, tenant: str, count: int) -> None:
+    found = keys(rf.get("/", {"tenant": tenant}), keys=[f"{__name__}.by_tenant"], prefix="pins")
+    assert len(found) == count
+    assert all(re.fullmatch(rf"pins:{__name__}.by_tenant:[0-9a-f]{{32}}", key) for key in found)
+
+
+@pytest.mark.parametrize(("function", "tenant"), [("by_tenant", "number"), ("broken", "text")])
+def test_a_function_that_fails_is_in_the_log_and_reads_go_to_the_primary(
+    rf: RequestFactory, caplog: pytest.LogCaptureFixture, function: str, tenant: str
+) -> None:
+    store = CachePinStore(keys=[f"{__name__}.{function}"])
+    request = rf.get("/", {"tenant": tenant})
+    with pytest.raises(PinStoreUnavailable):
+        store.client(request)
+    with pytest.raises(PinStoreUnavailable):
+        store.load(request)
+    assert "could not be read" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("user", "'user'"),
+        ([], "a list"),
+        (["usr"], "'usr'"),
+        (["tests.nowhere.function"], "cannot be imported"),
+        ([f"{__name__}.TOKEN"], "not a function"),
+        ([f"{__name__}.aby_header"], "not a function"),
+    ],
+    ids=str,
+)
+def test_keys_that_cannot_be_used_are_refused_by_name(option: Any, words: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=words):
+        CachePinStore(keys=option)
+
+
+async def aby_header(request: HttpRequest) -> str | None:
+    return None
+
+
+def test_a_session_that_is_gone_is_no_key(rf: RequestFactory) -> None:
+    request = rf.get("/")
+    request.session = SessionStore("gonegonegonegonegonegonegonegone")
+    assert keys(request) == []
+
+
+def test_a_session_whose_key_is_its_content_is_no_key(rf: RequestFactory, settings, session: SessionStore) -> None:
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+    request = rf.get("/")
+    request.session = session
+    assert keys(request, keys=["session"]) == []
+
+
+def test_a_header_that_is_no_text_is_a_key_like_any_other(rf: RequestFactory) -> None:
+    request = rf.get("/")
+    request.META["HTTP_AUTHORIZATION"] = "\udcff"
+    assert len(keys(request)) == 1
+
+
+def test_a_pin_filed_under_a_rotated_secret_key_is_found(
+    request: pytest.FixtureRequest, keyed_store: str, rf: RequestFactory, settings, clock: Clock
+) -> None:
+    client = rf.get("/", headers={"authorization": TOKEN})
+    get_pin_store().save(client, HttpResponse(), Pin.on(["default"], clock() + 10))
+    old, settings.SECRET_KEY = settings.SECRET_KEY, "another secret key"
+    assert get_pin_store().load(client) is None
+    settings.SECRET_KEY_FALLBACKS = [old]
+    assert get_pin_store().load(client) is not None
+
+
+def test_a_pin_is_found_under_any_of_its_keys(
+    keyed_store: str, rf: RequestFactory, session: SessionStore, clock: Clock
+) -> None:
+    request = rf.get("/", headers={"authorization": TOKEN})
+    request.session = session
+    get_pin_store().save(request, HttpResponse(), Pin.on(["default"], clock() + 10))
+    by_user = with_user(rf, User(pk=7))
+    by_session = rf.get("/")
+    by_session.session = session
+    by_authorization = rf.get("/", headers={"authorization": TOKEN})
+    assert all(get_pin_store().load(each) for each in (by_user, by_session, by_authorization))
+
+
+def test_prefixes_keep_projects_apart(
+    request: pytest.FixtureRequest, rf: RequestFactory, clock: Clock, real_redis: Any
+) -> None:
+    client = rf.get("/", headers={"authorization": TOKEN})
+    use_store(request, "redis", prefix="one")
+    get_pin_store().save(client, HttpResponse(), Pin.on(["default"], clock() + 10))
+    use_store(request, "redis", prefix="two")
+    assert get_pin_store().load(client) is None

@@ -1,0 +1,123 @@
+"""Redis: one command a key, one round trip, a time to live, and no pin made shorter by a race."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+
+import pytest
+from django.core.cache import caches
+from django.http import HttpResponse
+from django.test import RequestFactory
+
+from multidb.backends import get_pin_store
+from multidb.backends.redis import RedisPinStore
+from multidb.pins import Pin
+from tests.conftest import Clock, use_store
+
+HEADERS = {"authorization": "Token x"}
+
+
+@pytest.fixture(params=["redis", "fake redis"])
+def client(request: pytest.FixtureRequest) -> Any:
+    """A client of the Redis that the store uses."""
+    use_store(request, request.param)
+    return caches["pins"].client.get_client()
+
+
+def save(rf: RequestFactory, until: float) -> HttpResponse:
+    response = HttpResponse()
+    get_pin_store().save(rf.get("/", headers=HEADERS), response, Pin.on(["default"], until))
+    return response
+
+
+def test_a_pin_is_plain_json_under_a_key_that_ends_with_it(client: Any, rf: RequestFactory, clock: Clock) -> None:
+    save(rf, clock() + 10)
+    [key] = client.keys()
+    assert Pin.decode(client.get(key)) is not None
+    assert 9_000 < client.pttl(key) <= 10_000
+
+
+def test_responses_that_race_never_make_a_pin_shorter(
+    request: pytest.FixtureRequest, rf: RequestFactory, clock: Clock
+) -> None:
+    """Real threads against a real server, the longest pin written by each of them in turn."""
+    use_store(request, "redis")
+    now = clock()
+    for longest in range(8):
+        caches["pins"].client.get_client().flushall()
+        barrier = Barrier(8)
+
+        def write(number: int, longest: int = longest, barrier: Barrier = barrier) -> None:
+            barrier.wait(timeout=10)
+            save(rf, now + (14 if number == longest else 5 + number / 8))
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(write, range(8)))
+        pin = get_pin_store().load(rf.get("/", headers=HEADERS))
+        assert pin == Pin.on(["default"], now + 14)
+        [key] = caches["pins"].client.get_client().keys()
+        assert caches["pins"].client.get_client().pttl(key) > 12_000
+
+
+def test_one_round_trip_reads_and_one_writes_and_each_command_names_one_key(
+    request: pytest.FixtureRequest, rf: RequestFactory, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_store(request, "redis", keys=["authorization", f"{__name__}.second"])
+    connection = get_pin_store()._connection()
+    sent: list[list[str]] = []
+    original = type(connection.pipeline()).execute
+
+    def execute(pipeline: Any, *args: Any, **kwargs: Any) -> Any:
+        sent.append([command[0] for command in commands(pipeline)])
+        return original(pipeline, *args, **kwargs)
+
+    monkeypatch.setattr(type(connection.pipeline()), "execute", execute)
+    save(rf, clock() + 10)
+    get_pin_store().load(rf.get("/", headers=HEADERS))
+    assert sent == [["EVAL", "EVAL"], ["GET", "GET"]]
+
+
+def second(request: Any) -> str:
+    return "second"
+
+
+def commands(pipeline: Any) -> list[Any]:
+    return [arguments for arguments, _ in pipeline.command_stack]
+
+
+def test_what_is_there_and_no_pin_is_replaced(client: Any, rf: RequestFactory, clock: Clock) -> None:
+    save(rf, clock() + 10)
+    [key] = client.keys()
+    for garbage in ("y", '"text"', "1", ""):
+        client.set(key, garbage)
+        assert get_pin_store().load(rf.get("/", headers=HEADERS)) is None
+        save(rf, clock() + 10)
+        assert get_pin_store().load(rf.get("/", headers=HEADERS)) is not None
+        assert client.pttl(key) > 0
+
+
+def test_a_key_of_another_type_loses_no_pin(
+    client: Any, rf: RequestFactory, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    save(rf, clock() + 10)
+    [key] = client.keys()
+    client.delete(key)
+    client.rpush(key, "x")
+    assert save(rf, clock() + 10).cookies
+    assert "could not be written" in caplog.text
+
+
+def test_a_client_that_decodes_serves_as_well(request: pytest.FixtureRequest, rf, clock, settings) -> None:
+    use_store(request, "redis")
+    cache = {**settings.CACHES["pins"], "OPTIONS": {"CONNECTION_POOL_KWARGS": {"decode_responses": True}}}
+    settings.CACHES = {**settings.CACHES, "pins": cache}
+    save(rf, clock() + 10)
+    assert get_pin_store().load(rf.get("/", headers=HEADERS)) is not None
+    caches["pins"].client.close()
+
+
+def test_it_writes_to_and_reads_from_the_primary_of_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("django_redis.get_redis_connection", lambda alias, write: asked.append((alias, write)))
+    RedisPinStore(alias="pins")._connection()
+    assert asked == [("pins", True)]

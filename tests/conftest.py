@@ -1,0 +1,216 @@
+"""Fixtures: real servers on free loopback ports, replicas that lag, and each pin store."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import fakeredis
+import pytest
+import redis
+from django.core.cache import caches
+from django.core.management import call_command
+from django.db import connections
+
+from multidb import routing
+
+REPLICAS = ["replica-1", "replica-2"]
+COOKIE = "multidb.backends.cookie.SignedCookiePinStore"
+SESSION = "multidb.backends.session.SessionPinStore"
+REDIS = "multidb.backends.redis.RedisPinStore"
+CACHE = "multidb.backends.cache.CachePinStore"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--services", action="store_true", help="fail, instead of skip, where a server is missing")
+
+
+@pytest.fixture(autouse=True)
+def _unrouted() -> Iterator[None]:
+    """Each test begins outside any request or block, whatever the test before left."""
+    outer = routing.current()
+    routing.resume(routing.Scope(routing.Routing()))
+    yield
+    routing.resume(outer)
+
+
+@pytest.fixture(scope="session")
+def redis_port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a real redis-server, started for the tests and stopped after them."""
+    if shutil.which("redis-server") is None:
+        missing = "redis-server is not on PATH"
+        if request.config.getoption("--services"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"],
+        cwd=tmp_path_factory.mktemp("redis"),
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        _wait_for_redis(port)
+        yield port
+    finally:
+        server.terminate()
+        server.wait(timeout=10)
+
+
+def _wait_for_redis(port: int) -> None:
+    deadline = time.monotonic() + 10
+    with redis.Redis(port=port) as client:
+        while True:
+            try:
+                client.ping()
+            except redis.ConnectionError:
+                assert time.monotonic() < deadline, "redis-server did not start"
+                time.sleep(0.02)
+            else:
+                return
+
+
+@pytest.fixture
+def real_redis(redis_port: int, settings: Any) -> Iterator[Any]:
+    """The cache ``pins`` on a real server, emptied."""
+    settings.CACHES = _caches(f"redis://127.0.0.1:{redis_port}/0", {})
+    yield caches["pins"].client.get_client()
+    caches["pins"].client.get_client().flushall()
+    caches["pins"].client.close()
+
+
+@pytest.fixture
+def fake_redis(settings: Any) -> Iterator[Any]:
+    """The cache ``pins`` on a Redis in this process."""
+    settings.CACHES = _caches("redis://fake:6379/0", {"connection_class": fakeredis.FakeRedisConnection})
+    yield caches["pins"].client.get_client()
+    caches["pins"].client.get_client().flushall()
+
+
+def _caches(location: str, pool: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+        "pins": {
+            "BACKEND": "django_redis.cache.RedisCache",
+            "LOCATION": location,
+            "OPTIONS": {"CONNECTION_POOL_KWARGS": pool},
+        },
+    }
+
+
+KEYED = ["redis", "fake redis", "local cache", "file cache", "database cache"]
+STORES = ["cookie", "session", *KEYED]
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest) -> str:
+    """The name of each store in turn, which ``MULTIDB_PIN_STORE`` then is."""
+    use_store(request, request.param)
+    return request.param
+
+
+@pytest.fixture(params=KEYED)
+def keyed_store(request: pytest.FixtureRequest) -> str:
+    """The name of each store that files pins under keys, which ``MULTIDB_PIN_STORE`` then is."""
+    use_store(request, request.param)
+    return request.param
+
+
+def use_store(request: pytest.FixtureRequest, name: str, **options: Any) -> None:
+    """Set ``MULTIDB_PIN_STORE`` to the store called ``name``, and start what it needs."""
+    settings = request.getfixturevalue("settings")
+    backend = {"cookie": COOKIE, "session": SESSION, "redis": REDIS, "fake redis": REDIS}.get(name, CACHE)
+    if backend in (REDIS, CACHE):
+        options = {"alias": "pins", **options}
+    if backend == REDIS:
+        request.getfixturevalue("real_redis" if name == "redis" else "fake_redis")
+    if backend == CACHE:
+        request.getfixturevalue(name.replace(" ", "_"))
+    settings.MULTIDB_PIN_STORE = {"BACKEND": backend, "OPTIONS": options}
+
+
+@pytest.fixture
+def local_cache(settings: Any) -> Iterator[None]:
+    """The cache ``pins`` in this process."""
+    settings.CACHES = {"pins": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "pins"}}
+    yield
+    caches["pins"].clear()
+
+
+@pytest.fixture
+def file_cache(settings: Any, tmp_path: Path) -> None:
+    """The cache ``pins`` in files."""
+    settings.CACHES = {
+        "pins": {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(tmp_path / "pins")}
+    }
+
+
+@pytest.fixture
+def database_cache(settings: Any, transactional_db: None) -> Iterator[None]:
+    """The cache ``pins`` in a table of the primary."""
+    settings.CACHES = {"pins": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "pins"}}
+    call_command("createcachetable", verbosity=0)
+    yield
+    with connections["default"].cursor() as cursor:
+        cursor.execute("DROP TABLE pins")
+
+
+class Replication:
+    """Replicas that are files of their own: what is written to the primary reaches them when the test says so."""
+
+    def __init__(self, directory: Path) -> None:
+        self._mirrored = {alias: connections[alias].settings_dict["NAME"] for alias in REPLICAS}
+        for alias in REPLICAS:
+            self._connect(alias, str(directory / f"{alias}.sqlite3"))
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Copy the primary to every replica."""
+        primary = connections["default"]
+        primary.ensure_connection()
+        for alias in REPLICAS:
+            connections[alias].ensure_connection()
+            primary.connection.backup(connections[alias].connection)
+
+    def end(self) -> None:
+        """Make the replicas mirrors of the primary again."""
+        for alias, name in self._mirrored.items():
+            self._connect(alias, name)
+
+    def _connect(self, alias: str, name: str) -> None:
+        connections[alias].close()
+        connections[alias].settings_dict["NAME"] = name
+
+
+@pytest.fixture
+def replication(transactional_db: None, tmp_path: Path) -> Iterator[Replication]:
+    """Replicas that lag until ``catch_up()`` is called."""
+    replication = Replication(tmp_path)
+    yield replication
+    replication.end()
+
+
+class Clock:
+    """The time that Python tells, which a test can put forward."""
+
+    def __init__(self) -> None:
+        self._time = time.time
+        self._ahead = 0.0
+
+    def __call__(self) -> float:
+        return self._time() + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        self._ahead += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("time.time", clock)
+    return clock

@@ -1,0 +1,172 @@
+"""manage.py check: each impossible or doubtful configuration has an id, a hint and the setting's name."""
+
+import sys
+from typing import Any
+
+import pytest
+from django.core.checks import CheckMessage, run_checks
+from django.core.management import CommandError, call_command
+
+from multidb.middleware import PinningRouterMiddleware
+from tests.conftest import CACHE, COOKIE, REDIS, SESSION
+from tests.test_conf import IMPOSSIBLE
+
+SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
+PINNING = "multidb.middleware.PinningRouterMiddleware"
+AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+LOCAL = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+DUMMY = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
+FILES = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": "pins"}
+DJANGO_REDIS = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
+NO_BACKEND = {"BACKEND": "tests.nowhere.Cache"}
+
+
+def messages(deploy: bool = False) -> list[CheckMessage]:
+    return run_checks(tags=["multidb"], include_deployment_checks=deploy)
+
+
+def store(backend: str, **options: Any) -> dict[str, Any]:
+    return {"BACKEND": backend, "OPTIONS": options}
+
+
+def test_the_tests_own_project_passes() -> None:
+    assert messages() == []
+
+
+@pytest.mark.parametrize(("setting", "attribute", "value", "id", "words"), IMPOSSIBLE)
+def test_an_impossible_value_is_an_error(
+    settings, setting: str, attribute: str, value: object, id: str, words: list[str]
+) -> None:
+    setattr(settings, setting, value)
+    [message] = [message for message in messages() if message.id == id]
+    assert message.is_serious()
+    assert [word for word in [setting, *words] if word not in f"{message.msg} {message.hint}"] == []
+
+
+def test_an_error_stops_the_command(settings) -> None:
+    settings.REPLICA_DATABASES = ["replica-3"]
+    with pytest.raises(CommandError, match=r"multidb\.E002"):
+        call_command("check")
+
+
+def test_each_of_several_errors_is_reported(settings) -> None:
+    settings.REPLICA_DATABASES = ["replica-3", "default", "replica-4"]
+    assert [message.id for message in messages()] == ["multidb.E002", "multidb.E002", "multidb.E003"]
+
+
+DOUBTFUL = [
+    ("multidb.W001", "REPLICA_DATABASES", {"REPLICA_DATABASES": []}),
+    ("multidb.W001", "REPLICA_DATABASES", {"REPLICA_DATABASES": {"default": []}}),
+    ("multidb.W003", "'replica-1'", {"REPLICA_DATABASES": ["replica-1", "replica-1"]}),
+    ("multidb.W003", "'replica-1'", {"REPLICA_DATABASES": {"default": ["replica-1", "replica-1"]}}),
+    ("multidb.W004", "MIDDLEWARE", {"MIDDLEWARE": [SESSIONS, AUTHENTICATION]}),
+    ("multidb.W010", "MULTIDB_PINNING_SECONDS", {"MULTIDB_PINING_SECONDS": 15}),
+    ("multidb.W010", "MULTIDB_PIN_STORE", {"MULTIDB_XYZ": 15}),
+    ("multidb.E016", "SESSION_COOKIE_NAME", {"MULTIDB_PINNING_COOKIE": "sessionid"}),
+    ("multidb.E016", "CSRF_COOKIE_NAME", {"MULTIDB_PINNING_COOKIE": "csrftoken"}),
+    ("multidb.E017", "MULTIDB_PINNING_COOKIE_SECURE", {"MULTIDB_PINNING_COOKIE_SAMESITE": "None"}),
+    ("multidb.E017", "MULTIDB_PINNING_COOKIE_SECURE", {"MULTIDB_PINNING_COOKIE": "__Host-pin"}),
+    ("multidb.E018", "'nowhere'", {"MULTIDB_PINNING_IGNORE": ["nowhere"]}),
+    ("multidb.E018", "'auth.Nobody'", {"MULTIDB_PINNING_IGNORE": ["auth.Nobody"]}),
+    ("multidb.W018", "MULTIDB_PINNING_TRIGGER", {"MULTIDB_PINNING_IGNORE": ["sessions", "auth.User"]}),
+    ("multidb.E021", "'tests.nowhere.Store'", {"MULTIDB_PIN_STORE": store("tests.nowhere.Store")}),
+    ("multidb.E021", "'Store'", {"MULTIDB_PIN_STORE": store("Store")}),
+    ("multidb.E021", "subclass", {"MULTIDB_PIN_STORE": store("multidb.pins.Pin")}),
+    ("multidb.E021", "subclass", {"MULTIDB_PIN_STORE": store("multidb.backends.get_pin_store")}),
+    ("multidb.E025", "abstract", {"MULTIDB_PIN_STORE": store("multidb.backends.base.PinStore")}),
+    ("multidb.E025", "no OPTIONS", {"MULTIDB_PIN_STORE": store(COOKIE, alias="default")}),
+    ("multidb.E025", "alias, keys, prefix", {"MULTIDB_PIN_STORE": store(REDIS, cache="default")}),
+    ("multidb.E025", "'usr'", {"MULTIDB_PIN_STORE": store(REDIS, keys=["usr"])}),
+    ("multidb.E022", "'pins'", {"MULTIDB_PIN_STORE": store(REDIS, alias="pins"), "CACHES": {"default": LOCAL}}),
+    ("multidb.E022", "'default'", {"MULTIDB_PIN_STORE": store(CACHE, alias="pins"), "CACHES": {"default": LOCAL}}),
+    ("multidb.E022", "tests.nowhere", {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": NO_BACKEND}}),
+    ("multidb.E023", "django_redis", {"MULTIDB_PIN_STORE": store(REDIS), "CACHES": {"default": LOCAL}}),
+    ("multidb.W024", "LocMemCache", {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": LOCAL}}),
+    ("multidb.W024", "DummyCache", {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": DUMMY}}),
+    ("multidb.E026", "MIDDLEWARE", {"MULTIDB_PIN_STORE": store(SESSION), "MIDDLEWARE": [PINNING, SESSIONS]}),
+    ("multidb.E026", "MIDDLEWARE", {"MULTIDB_PIN_STORE": store(SESSION), "MIDDLEWARE": [PINNING]}),
+    (
+        "multidb.W025",
+        "signed_cookies",
+        {
+            "MULTIDB_PIN_STORE": store(REDIS),
+            "CACHES": {"default": DJANGO_REDIS},
+            "SESSION_ENGINE": "django.contrib.sessions.backends.signed_cookies",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("id", "word", "values"), DOUBTFUL, ids=[f"{id} {word}" for id, word, _ in DOUBTFUL])
+def test_what_is_impossible_or_doubtful_together_is_reported_alone(
+    settings, id: str, word: str, values: dict[str, Any]
+) -> None:
+    for name, value in values.items():
+        setattr(settings, name, value)
+    [message] = messages()
+    assert message.id == id
+    assert message.is_serious() is id.startswith("multidb.E")
+    assert message.hint
+    assert word in f"{message.msg} {message.hint}"
+    assert any(name in f"{message.msg} {message.hint}" for name in values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"MULTIDB_PIN_STORE": store(SESSION)},
+        {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": FILES}},
+        {"MULTIDB_PIN_STORE": store(REDIS), "CACHES": {"default": DJANGO_REDIS}},
+        {"MULTIDB_PIN_STORE": store(REDIS, keys=["user"]), "CACHES": {"default": DJANGO_REDIS}},
+        {"MULTIDB_PINNING_COOKIE_SAMESITE": "None", "MULTIDB_PINNING_COOKIE_SECURE": True},
+        {"MULTIDB_PINNING_COOKIE": "__Host-pin", "MULTIDB_PINNING_COOKIE_SECURE": True},
+        {"REPLICA_DATABASES": {"default": {"replica-1": 1}, "users": ["users-replica"]}},
+        {"DATABASE_ROUTERS": ["multidb.ReplicaRouter"], "MIDDLEWARE": [SESSIONS]},
+        {"MIDDLEWARE": [SESSIONS, f"{__name__}.Own", "tests.views.in_a_transaction"]},
+        {"MIDDLEWARE": [SESSIONS, PINNING, "tests.nowhere.Middleware"]},
+    ],
+)
+def test_what_is_right_passes(settings, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(settings, name, value)
+    assert messages() == []
+
+
+class Own(PinningRouterMiddleware):
+    """A project's own subclass counts as the middleware."""
+
+
+@pytest.mark.parametrize("routers", [[], ["multidb.ReplicaRouter"]])
+def test_a_middleware_by_whose_pins_nothing_routes_is_a_warning(settings, monkeypatch, routers: list[str]) -> None:
+    settings.DATABASE_ROUTERS = routers
+    assert messages() == []  # The tests' models have a ReplicaManager, which is reason enough.
+    monkeypatch.setattr("multidb.checks.apps.get_models", list)
+    [message] = messages()
+    assert message.id == "multidb.W005"
+    assert "DATABASE_ROUTERS" in message.msg
+
+
+def test_slave_databases_in_use_is_a_warning(settings) -> None:
+    settings.SLAVE_DATABASES = ["replica-1"]
+    assert messages() == []
+    del settings.REPLICA_DATABASES
+    [message] = messages()
+    assert message.id == "multidb.W002"
+    assert "SLAVE_DATABASES" in message.msg
+    assert "REPLICA_DATABASES" in message.hint
+
+
+def test_redis_without_its_packages_says_what_to_install(settings, monkeypatch) -> None:
+    settings.CACHES = {"default": DJANGO_REDIS}
+    settings.MULTIDB_PIN_STORE = store(REDIS)
+    monkeypatch.setitem(sys.modules, "django_redis", None)
+    [message] = messages()
+    assert message.id == "multidb.E024"
+    assert "django-multidb-pinning[redis]" in message.hint
+
+
+@pytest.mark.parametrize(("secure", "ids"), [(False, ["multidb.W016"]), (True, []), ("bad", ["multidb.E012"])])
+def test_a_cookie_without_secure_is_a_warning_of_deployments(settings, secure: Any, ids: list[str]) -> None:
+    settings.MULTIDB_PINNING_COOKIE_SECURE = secure
+    assert [message.id for message in messages(deploy=True)] == ids
+    assert "multidb.W016" not in [message.id for message in messages()]

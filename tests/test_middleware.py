@@ -1,0 +1,347 @@
+"""Real requests: who writes reads what they wrote, with every store, and everybody else reads from a replica."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.db import connections
+from django.http import FileResponse, HttpRequest, HttpResponse
+from django.test import AsyncClient, Client, RequestFactory
+from rest_framework.authtoken.models import Token
+
+from multidb import routing
+from multidb.middleware import (
+    READ_ONLY_METHODS,
+    PinningRouterMiddleware,
+    pinning_cookie,
+    pinning_cookie_httponly,
+    pinning_cookie_samesite,
+    pinning_cookie_secure,
+    pinning_seconds,
+)
+from multidb.pinning import mark_as_write, pin_this_thread, this_thread_is_pinned
+from tests.conftest import KEYED, REPLICAS, STORES, Clock, Replication, use_store
+
+pytestmark = [pytest.mark.django_db(transaction=True, databases="__all__"), pytest.mark.usefixtures("replication")]
+
+
+@pytest.fixture
+def ada(replication: Replication) -> User:
+    """A user with the token ``ada's``, whom every replica knows."""
+    user = User.objects.create_user("ada", password="secret")
+    Token.objects.create(user=user, key="ada's")
+    replication.catch_up()
+    return user
+
+
+def sign_in(client: Client, replication: Replication) -> None:
+    """Sign ``client`` in as ada on a site that has long caught up, so that only what follows pins."""
+    client.force_login(User.objects.get(username="ada"))
+    replication.catch_up()
+
+
+def forget_cookie(client: Client) -> None:
+    client.cookies.pop(pinning_cookie(), None)
+
+
+def test_whoever_posts_reads_the_post_after_the_redirect(store: str, client: Client) -> None:
+    response = client.post("/post", {"text": "mine"}, follow=True)
+    assert response.json() == {"texts": ["mine"], "alias": "default", "reason": "pinned"}
+
+
+async def test_whoever_posts_reads_the_post_after_the_redirect_in_async_views(
+    store: str, async_client: AsyncClient
+) -> None:
+    response = await async_client.post("/apost", {"text": "mine"}, follow=True)
+    assert response.json() == {"texts": ["mine"], "alias": "default", "reason": "pinned"}
+
+
+def test_others_read_from_a_replica(store: str, client: Client) -> None:
+    client.post("/post", {"text": "mine"})
+    answer = Client().get("/read").json()
+    assert answer["texts"] == []
+    assert answer["alias"] in REPLICAS
+    assert answer["reason"] == "replica"
+
+
+@pytest.mark.parametrize(("name", "sees"), [(name, name in KEYED) for name in STORES])
+def test_a_second_browser_of_the_same_user_reads_the_write_with_a_keyed_store(
+    request: pytest.FixtureRequest, ada: User, replication: Replication, name: str, sees: bool
+) -> None:
+    use_store(request, name)
+    laptop, phone = Client(), Client()
+    sign_in(laptop, replication)
+    sign_in(phone, replication)
+    laptop.post("/post", {"text": "mine"})
+    answer = phone.get("/read").json()
+    assert (answer["texts"] == ["mine"]) is sees
+    assert answer["reason"] == ("pinned" if sees else "replica")
+
+
+@pytest.mark.parametrize("keys", [["user"], ["authorization"], ["user", "session", "authorization"]], ids=str)
+@pytest.mark.parametrize("name", KEYED)
+def test_an_api_client_that_drops_cookies_reads_its_write(
+    request: pytest.FixtureRequest, ada: User, name: str, keys: list[str]
+) -> None:
+    """Its user is known only inside the view, by Django REST framework's ``TokenAuthentication``."""
+    use_store(request, name, keys=keys)
+    headers = {"authorization": "Token ada's"}
+    assert Client().post("/api", {"text": "mine"}, headers=headers).status_code == 201
+    answer = Client().get("/api", headers=headers).json()
+    assert answer == {"user": "ada", "texts": ["mine"], "alias": "default", "reason": "pinned"}
+
+
+@pytest.mark.parametrize("name", KEYED)
+def test_a_token_and_a_browser_of_one_user_share_the_pin(
+    request: pytest.FixtureRequest, ada: User, replication: Replication, name: str
+) -> None:
+    use_store(request, name)
+    browser = Client()
+    sign_in(browser, replication)
+    Client().post("/api", {"text": "mine"}, headers={"authorization": "Token ada's"})
+    assert browser.get("/read").json()["texts"] == ["mine"]
+
+
+def test_logging_in_pins_although_the_session_key_changes(
+    store: str, ada: User, client: Client, replication: Replication
+) -> None:
+    client.post("/remember")
+    replication.catch_up()
+    forget_cookie(client)
+    before = client.session.session_key
+    client.post("/log-in", {"user": "ada"})
+    assert client.session.session_key != before
+    answer = client.get("/who").json()
+    assert answer["user"] == "ada"
+    assert answer["reason"] == "pinned"
+
+
+def test_logging_out_pins_whoever_is_left(store: str, ada: User, client: Client, replication: Replication) -> None:
+    sign_in(client, replication)
+    client.post("/log-out")
+    answer = client.get("/who").json()
+    assert answer["user"] == ""
+    assert answer["reason"] == "pinned"
+
+
+def test_a_database_session_is_never_read_from_a_lagging_replica(client: Client) -> None:
+    """``GET`` requests that change the session pin nobody, and the next one finds the change all the same."""
+    assert [client.get("/remember").json()["visits"] for _ in range(3)] == [1, 2, 3]
+    assert Session.objects.using(REPLICAS[0]).count() == 0
+
+
+def test_a_database_session_is_found_by_a_pin_lookup_on_the_primary(
+    request: pytest.FixtureRequest, ada: User, client: Client
+) -> None:
+    use_store(request, "redis")
+    client.force_login(ada)
+    assert client.get("/who").json()["user"] == "ada"
+
+
+def test_a_pin_ends_after_its_seconds(store: str, client: Client, clock: Clock) -> None:
+    client.post("/post", {"text": "mine"})
+    clock.advance(14)
+    assert client.get("/read").json()["reason"] == "pinned"
+    clock.advance(1.1)
+    assert client.get("/read").json()["reason"] == "replica"
+
+
+def test_a_request_that_writes_reads_from_the_primary(store: str, client: Client) -> None:
+    assert client.post("/read").json()["reason"] == "method"
+
+
+@pytest.mark.parametrize("path", ["/post-and-fail", "/get-that-writes-and-fails"])
+def test_a_view_that_raises_after_it_wrote_pins(store: str, ada: User, replication: Replication, path: str) -> None:
+    client = Client(raise_request_exception=False)
+    sign_in(client, replication)
+    method = client.get if path.startswith("/get") else client.post
+    assert method(path).status_code == 500
+    assert client.get("/read").json() == {"texts": ["failed"], "alias": "default", "reason": "pinned"}
+
+
+@pytest.mark.parametrize(("method", "expected"), [("post", "default method"), ("get", "default pinned")])
+def test_a_streamed_response_reads_as_its_request_did(client: Client, method: str, expected: str) -> None:
+    client.post("/post", {"text": "mine"})
+    response = getattr(client, method)("/stream")
+    assert response.getvalue().decode().splitlines() == [expected] * 2
+
+
+@pytest.mark.parametrize(("method", "expected"), [("post", "default method"), ("get", "default pinned")])
+async def test_an_async_streamed_response_reads_as_its_request_did(
+    async_client: AsyncClient, method: str, expected: str
+) -> None:
+    await async_client.post("/apost", {"text": "mine"})
+    response = await getattr(async_client, method)("/astream")
+    chunks = [chunk async for chunk in response]
+    assert b"".join(chunks).decode().splitlines() == [expected] * 2
+
+
+def test_a_stream_read_after_the_request_keeps_the_replica_of_the_request(client: Client) -> None:
+    response = client.get("/stream")
+    chunks = [chunk.decode().split()[0] for chunk in response.streaming_content]
+    assert chunks[0] == chunks[1]
+    assert chunks[0] in REPLICAS
+    assert not routing.current().routing.is_of(response.wsgi_request)
+
+
+def test_nothing_is_set_or_varied_on_where_nothing_was_written(
+    store: str, ada: User, client: Client, replication: Replication
+) -> None:
+    sign_in(client, replication)
+    response = client.get("/read")
+    assert not response.cookies
+    assert not response.has_header("Vary")
+
+
+def test_one_replica_serves_a_whole_request_and_the_next_serves_the_next(client: Client) -> None:
+    aliases = [client.get("/stream").getvalue().split()[::2] for _ in range(2)]
+    assert all(first == second for first, second in aliases)
+    assert {first.decode() for first, _ in aliases} == set(REPLICAS)
+
+
+def test_requests_in_threads_do_not_see_each_other(store: str) -> None:
+    """Each of eight browsers writes and reads its own, between others that only read."""
+
+    def browse(number: int) -> list[str]:
+        browser, reader = Client(), Client()
+        try:
+            reasons = [reader.get("/read").json()["reason"]]
+            browser.post("/read")
+            reasons.append(browser.get("/read").json()["reason"])
+            reasons.append(reader.get("/read").json()["reason"])
+            return reasons
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(browse, range(8))) == [["replica", "pinned", "replica"]] * 8
+
+
+async def test_requests_in_gathered_tasks_do_not_see_each_other(async_client: AsyncClient) -> None:
+    writer, reader = AsyncClient(), AsyncClient()
+    await writer.post("/async-by-class", {"text": "x"})
+    await writer.put("/async-by-class")
+
+    async def reason(client: AsyncClient) -> str:
+        return (await client.get("/aread")).json()["reason"]
+
+    reasons = await asyncio.gather(*(reason(client) for client in [writer, reader] * 5))
+    assert reasons == ["pinned", "replica"] * 5
+
+
+def test_a_request_leaves_the_thread_as_it_found_it(client: Client) -> None:
+    before = routing.current()
+    client.post("/post", {"text": "mine"})
+    Client(raise_request_exception=False).post("/post-and-fail")
+    assert routing.current() is before
+
+
+class TestOnItsOwn:
+    """``process_request`` and ``process_response`` are called alone, as django-multidb-router documents."""
+
+    @pytest.fixture
+    def pinning(self) -> PinningRouterMiddleware:
+        return PinningRouterMiddleware(lambda request: HttpResponse())
+
+    def test_a_request_with_a_pin_is_pinned(self, pinning: PinningRouterMiddleware, rf: RequestFactory) -> None:
+        written = pinning.process_response(rf.post("/"), HttpResponse())
+        request = rf.get("/")
+        request.COOKIES[pinning_cookie()] = written.cookies[pinning_cookie()].value
+        assert pinning.process_request(request) is None
+        assert this_thread_is_pinned()
+
+    @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "PROPFIND", None])
+    def test_a_request_that_writes_is_pinned(self, pinning: PinningRouterMiddleware, method: str | None) -> None:
+        request = HttpRequest()
+        request.method = method
+        pinning.process_request(request)
+        assert this_thread_is_pinned()
+        assert pinning_cookie() in pinning.process_response(request, HttpResponse()).cookies
+
+    @pytest.mark.parametrize("method", sorted(READ_ONLY_METHODS))
+    def test_a_request_that_reads_ends_what_the_last_one_left(
+        self, pinning: PinningRouterMiddleware, rf: RequestFactory, method: str
+    ) -> None:
+        pin_this_thread()
+        request = rf.generic(method, "/")
+        pinning.process_request(request)
+        assert not this_thread_is_pinned()
+        assert pinning_cookie() not in pinning.process_response(request, HttpResponse()).cookies
+
+    def test_the_cookie_has_the_attributes_of_the_settings(self, pinning: PinningRouterMiddleware, settings) -> None:
+        settings.MULTIDB_PINNING_COOKIE = "pin"
+        settings.MULTIDB_PINNING_SECONDS = 60
+        settings.MULTIDB_PINNING_COOKIE_SECURE = True
+        settings.MULTIDB_PINNING_COOKIE_HTTPONLY = True
+        settings.MULTIDB_PINNING_COOKIE_SAMESITE = "Strict"
+        cookie = pinning.process_response(HttpRequest(), HttpResponse()).cookies["pin"]
+        assert cookie["max-age"] == pinning_seconds() == 60
+        assert cookie["secure"] is pinning_cookie_secure() is True
+        assert cookie["httponly"] is pinning_cookie_httponly() is True
+        assert cookie["samesite"] == pinning_cookie_samesite() == "Strict"
+
+    def test_a_marked_response_is_pinned_whatever_the_method(
+        self, pinning: PinningRouterMiddleware, rf: RequestFactory
+    ) -> None:
+        response = mark_as_write(HttpResponse())
+        assert pinning_cookie() in pinning.process_response(rf.get("/"), response).cookies
+
+    def test_a_response_to_another_request_goes_by_its_own_method(
+        self, pinning: PinningRouterMiddleware, rf: RequestFactory
+    ) -> None:
+        pinning.process_request(rf.post("/"))
+        assert pinning_cookie() not in pinning.process_response(rf.get("/"), HttpResponse()).cookies
+
+    def test_it_needs_a_view_to_call(self) -> None:
+        with pytest.raises(ValueError, match="get_response"):
+            PinningRouterMiddleware(None)
+
+
+class Overridden(PinningRouterMiddleware):
+    """A project's own subclass, as django-multidb-router allows: staff read from the primary, and nobody is pinned."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        super().process_request(request)
+        if "staff" in request.GET:
+            pin_this_thread()
+        return HttpResponse("closed") if "closed" in request.GET else None
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        response["X-Own"] = "yes"
+        return response
+
+
+@pytest.fixture
+def _overridden(settings) -> None:
+    settings.MIDDLEWARE = [
+        f"{__name__}.Overridden" if path.endswith("PinningRouterMiddleware") else path for path in settings.MIDDLEWARE
+    ]
+
+
+@pytest.mark.usefixtures("_overridden")
+def test_a_subclass_overrides_either_hook(client: Client) -> None:
+    assert client.get("/read?staff").json()["reason"] == "forced"
+    assert client.get("/read").json()["reason"] == "replica"
+    assert client.get("/read?closed").content == b"closed"
+    assert not client.post("/read").cookies
+    assert client.get("/read")["X-Own"] == "yes"
+
+
+@pytest.mark.usefixtures("_overridden")
+async def test_a_subclass_overrides_either_hook_under_asgi(async_client: AsyncClient) -> None:
+    assert (await async_client.get("/aread", {"staff": "1"})).json()["reason"] == "forced"
+    assert (await async_client.get("/aread")).json()["reason"] == "replica"
+    assert (await async_client.get("/aread", {"closed": "1"})).content == b"closed"
+    assert (await async_client.get("/aread"))["X-Own"] == "yes"
+
+
+def test_a_file_is_sent_as_django_sends_it(rf: RequestFactory, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("content")
+    response = FileResponse(path.open("rb"))
+    PinningRouterMiddleware(lambda request: response)(rf.get("/"))
+    assert response.file_to_stream is not None
+    response.close()

@@ -1,0 +1,213 @@
+"""Views that read and write posts in each way that a project does."""
+
+import asyncio
+
+from django.contrib.auth import authenticate, login, logout
+from django.db import transaction
+from django.http import HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
+from django.template.response import SimpleTemplateResponse
+from django.views import View
+from rest_framework.authentication import TokenAuthentication
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from multidb import routing
+from multidb.pinning import db_read, db_write, use_primary_db, use_replica
+from tests.models import Post
+
+
+def answer() -> dict:
+    """The posts that a read sees here, and where and why it was sent."""
+    routes = routing.current().routing.routes = []
+    texts = sorted(Post.objects.values_list("text", flat=True))
+    return {"texts": texts, "alias": routes[-1].alias, "reason": routes[-1].reason}
+
+
+def read(request):
+    return JsonResponse(answer())
+
+
+def post(request):
+    Post.objects.create(text=request.POST["text"])
+    return HttpResponseRedirect("/read")
+
+
+def post_and_fail(request):
+    Post.objects.create(text="failed")
+    raise RuntimeError("after the write")
+
+
+@db_write
+def get_that_writes(request):
+    Post.objects.create(text="by get")
+    return JsonResponse(answer())
+
+
+@db_write
+def get_that_writes_and_fails(request):
+    Post.objects.create(text="failed")
+    raise RuntimeError("after the write")
+
+
+def marked(request):
+    """Marks its response by hand, as django-multidb-router documents."""
+    response = JsonResponse(answer())
+    response._db_write = request.GET["write"] == "yes"
+    return response
+
+
+@db_read
+def search(request):
+    return JsonResponse(answer())
+
+
+@db_read
+def search_that_writes_after_all(request):
+    return get_that_writes(request)
+
+
+def nothing(request):
+    """Reads nothing."""
+    return HttpResponse()
+
+
+def nested(request):
+    answers = [answer()]
+    with use_replica:
+        answers.append(answer())
+        with use_primary_db:
+            answers.append(answer())
+            with use_replica:
+                answers.append(answer())
+            answers.append(answer())
+        answers.append(answer())
+    answers.append(answer())
+    return JsonResponse({"aliases": [each["alias"] for each in answers]})
+
+
+def stream(request):
+    return StreamingHttpResponse(f"{answer()['alias']} {answer()['reason']}\n" for _ in range(2))
+
+
+async def astream(request):
+    async def chunks():
+        for _ in range(2):
+            found = await asyncio.to_thread(answer)
+            yield f"{found['alias']} {found['reason']}\n"
+
+    return StreamingHttpResponse(chunks())
+
+
+@db_write
+def rendered_later(request):
+    """Its template reads after the view has returned."""
+    return SimpleTemplateResponse(_Template())
+
+
+class _Template:
+    def render(self, context, request=None):
+        return answer()["reason"]
+
+
+def log_in(request):
+    login(request, authenticate(username=request.POST["user"], password="secret"))
+    return HttpResponse()
+
+
+def log_out(request):
+    logout(request)
+    return HttpResponse()
+
+
+def who(request):
+    return JsonResponse({"user": request.user.get_username(), **answer()})
+
+
+def remember(request):
+    """Changes the session without a write to anything else."""
+    request.session["visits"] = request.session.get("visits", 0) + 1
+    return JsonResponse({"visits": request.session["visits"]})
+
+
+class ByClass(View):
+    def get(self, request):
+        return JsonResponse(answer())
+
+    @db_write
+    def head(self, request):
+        return HttpResponse()
+
+    @db_read
+    def post(self, request):
+        return JsonResponse(answer())
+
+
+class AsyncByClass(View):
+    async def get(self, request):
+        return JsonResponse(await asyncio.to_thread(answer))
+
+    @db_write
+    async def put(self, request):
+        return JsonResponse(await asyncio.to_thread(answer))
+
+    @db_read
+    async def post(self, request):
+        return JsonResponse(await asyncio.to_thread(answer))
+
+
+def in_transaction(request):
+    with transaction.atomic():
+        return JsonResponse(answer())
+
+
+def in_transaction_by_alias(request):
+    with transaction.atomic(using="default"):
+        return JsonResponse(answer())
+
+
+@transaction.non_atomic_requests
+def non_atomic_in_transaction(request):
+    with transaction.atomic(using="default"):
+        return JsonResponse(answer())
+
+
+def in_a_transaction(get_response):
+    """A middleware that opens a transaction of its own."""
+
+    def middleware(request):
+        with transaction.atomic(using="default"):
+            if "read-before" in request.GET:
+                assert answer()["reason"] == "transaction"
+            return get_response(request)
+
+    return middleware
+
+
+async def aread(request):
+    posts = routing.current().routing.routes = []
+    texts = sorted([post.text async for post in Post.objects.all()])
+    return JsonResponse({"texts": texts, "alias": posts[-1].alias, "reason": posts[-1].reason})
+
+
+async def apost(request):
+    await Post.objects.acreate(text=request.POST["text"])
+    return HttpResponseRedirect("/aread")
+
+
+@db_write
+async def aget_that_writes(request):
+    await Post.objects.acreate(text="by get")
+    return HttpResponse()
+
+
+class Api(APIView):
+    """Knows its user only by the token, inside the view."""
+
+    authentication_classes = (TokenAuthentication,)
+
+    def get(self, request):
+        return Response({"user": request.user.get_username(), **answer()})
+
+    def post(self, request):
+        Post.objects.create(text=request.data["text"])
+        return Response(status=201)
