@@ -31,3 +31,10 @@ class Book(ReplicaMixin, models.Model):
 
     objects = ReplicaManager.from_queryset(BookQuerySet)()
     from_queryset = ReplicaQuerySet.as_manager()
+
+
+class PinRow(models.Model):
+    """What the README's own store keeps."""
+
+    client = models.CharField(max_length=100, unique=True)
+    text = models.TextField()

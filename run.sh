@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# ./run.sh demo    the board, on SQLite and in-process Redis, at http://127.0.0.1:8000 (PORT changes it)
+# ./run.sh test    the tests; --services fails where redis-server is missing, and further arguments go to pytest
+set -euo pipefail
+cd "$(dirname "$0")"
+
+fail() {
+    echo "run.sh: $*" >&2
+    exit 1
+}
+
+find_python() {
+    local candidate
+    for candidate in "${PYTHON:-python3}" python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    fail "Python 3.11 or later is needed; found $("${PYTHON:-python3}" --version 2>/dev/null || echo none)."
+}
+
+# Install the project with an extra into .venv, unless the same was installed there before.
+install() {
+    local python installed=".venv/installed-$1"
+    python=$(find_python)
+    "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+        fail "$("$python" --version) has no venv; on Debian and Ubuntu: apt install python3-venv."
+    if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+        rm -rf .venv
+        "$python" -m venv .venv
+    fi
+    if ! cmp -s pyproject.toml "$installed"; then
+        echo "Installing into .venv ..."
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$1]"
+        cp pyproject.toml "$installed"
+    fi
+}
+
+demo() {
+    install demo
+    export PORT="${PORT:-8000}"
+    exec .venv/bin/python example_project/manage.py serve_board "$PORT"
+}
+
+run_tests() {
+    install test
+    local argument coverage=--cov
+    for argument in "$@"; do
+        [ "$argument" = --services ] || coverage=
+    done
+    .venv/bin/python -m pytest ${coverage:+"$coverage"} "$@"
+}
+
+command="${1:-}"
+[ $# -eq 0 ] || shift
+case "$command" in
+demo) demo ;;
+test) run_tests "$@" ;;
+*) fail "usage: ./run.sh demo | ./run.sh test [--services] [pytest arguments]" ;;
+esac
