@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections, router
 
 from multidb.replicas import topology
@@ -36,10 +37,17 @@ class ReplicaRouter:
         return True if ours and primary == self._primary_of(obj2) else None
 
     def allow_migrate(self, db: str, app_label: str, model_name: str | None = None, **hints: Any) -> bool | None:
-        """``False`` for a replica; for a primary what the routers after this one say, or ``True``."""
-        if db in topology().primary_of:
+        """``False`` for a replica; for a primary what the routers after this one say, or ``True``.
+
+        ``None`` while ``REPLICA_DATABASES`` is impossible, which ``manage.py check`` reports.
+        """
+        try:
+            known = topology()
+        except ImproperlyConfigured:
+            return None  # Django's own checks ask this too, and must live to see ours report it.
+        if db in known.primary_of:
             return False
-        if db not in topology().primaries:
+        if db not in known.primaries:
             return None
         for allow_migrate in self._later("allow_migrate"):
             allowed = allow_migrate(db, app_label, model_name=model_name, **hints)

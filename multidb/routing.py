@@ -40,6 +40,8 @@ class PinSource(Protocol):
 class Routing:
     """The routing outside a request: nothing is pinned, nothing is remembered, each query takes the next replica."""
 
+    __slots__ = ()  # One object serves every place outside a request: nothing can be set on it.
+
     writes = False
     wrote = False
     store_down = False

@@ -12,6 +12,7 @@ from typing import Any
 import fakeredis
 import pytest
 import redis
+from asgiref.sync import SyncToAsync
 from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connections
@@ -184,6 +185,8 @@ class Replication:
 
     def _connect(self, alias: str, name: str) -> None:
         connections[alias].close()
+        # The thread that sync_to_async runs on has connections of its own.
+        SyncToAsync.single_thread_executor.submit(connections.close_all).result()
         connections[alias].settings_dict["NAME"] = name
 
 

@@ -43,10 +43,14 @@ def test_an_impossible_value_is_an_error(
     assert [word for word in [setting, *words] if word not in f"{message.msg} {message.hint}"] == []
 
 
-def test_an_error_stops_the_command(settings) -> None:
-    settings.REPLICA_DATABASES = ["replica-3"]
-    with pytest.raises(CommandError, match=r"multidb\.E002"):
-        call_command("check")
+@pytest.mark.django_db(databases="__all__")
+@pytest.mark.parametrize(("setting", "attribute", "value", "id", "words"), IMPOSSIBLE)
+def test_an_error_stops_the_command(
+    settings, setting: str, attribute: str, value: object, id: str, words: list[str]
+) -> None:
+    setattr(settings, setting, value)
+    with pytest.raises(CommandError, match=id):
+        call_command("check", databases=["default", "replica-1"])
 
 
 def test_each_of_several_errors_is_reported(settings) -> None:

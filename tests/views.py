@@ -1,7 +1,6 @@
 """Views that read and write posts in each way that a project does."""
 
-import asyncio
-
+from asgiref.sync import sync_to_async
 from django.contrib.auth import authenticate, login, logout
 from django.db import transaction
 from django.http import HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
@@ -92,7 +91,7 @@ def stream(request):
 async def astream(request):
     async def chunks():
         for _ in range(2):
-            found = await asyncio.to_thread(answer)
+            found = await sync_to_async(answer)()
             yield f"{found['alias']} {found['reason']}\n"
 
     return StreamingHttpResponse(chunks())
@@ -144,15 +143,15 @@ class ByClass(View):
 
 class AsyncByClass(View):
     async def get(self, request):
-        return JsonResponse(await asyncio.to_thread(answer))
+        return JsonResponse(await sync_to_async(answer)())
 
     @db_write
     async def put(self, request):
-        return JsonResponse(await asyncio.to_thread(answer))
+        return JsonResponse(await sync_to_async(answer)())
 
     @db_read
     async def post(self, request):
-        return JsonResponse(await asyncio.to_thread(answer))
+        return JsonResponse(await sync_to_async(answer)())
 
 
 def in_transaction(request):
