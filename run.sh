@@ -39,8 +39,19 @@ install() {
 
 demo() {
     install demo
-    export PORT="${PORT:-8000}"
-    exec .venv/bin/python example_project/manage.py serve_board "$PORT"
+    local port="${PORT:-8000}"
+    .venv/bin/python example_project/manage.py setup_board >/dev/null
+    cat <<EOF
+
+The board: http://127.0.0.1:$port/   (Ctrl-C stops it)
+
+What to try first:
+  1. Choose "Off" as the pin store and write something: you do not see it until the replica has caught up.
+  2. Choose "Cookie" and write again: you see it at once, read from the primary while the pin holds.
+  3. Choose "Redis", sign in as ada here and in another browser, and write in one: the other shows it too.
+
+EOF
+    exec .venv/bin/python example_project/manage.py runserver "127.0.0.1:$port" --noreload
 }
 
 run_tests() {

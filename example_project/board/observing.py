@@ -1,0 +1,90 @@
+"""Which database answered each query of a request, and for which reason."""
+
+import re
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+from django.db import connections
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from multidb.routing import Route, current
+
+LONGEST_SQL = 160
+
+REASONS = {
+    "replica": "no rule asks for the primary, so the replica of this request answers",
+    "pinned": "the pin store says that this client wrote a moment ago",
+    "forced": "the code asked for this database; Django's sessions are always read from the primary",
+    "method": "the request's method is one that writes, such as POST",
+    "wrote": "this request has declared that it writes",
+    "transaction": "a transaction is open on the primary",
+    "store down": "the pin store cannot be reached, so nobody knows who is pinned",
+    "no replica": "there is no replica to ask",
+    "write": "a write: these always go to the primary",
+    "by name": "the code named the database with using()",
+}
+
+
+class Query(NamedTuple):
+    """One query, and where it went."""
+
+    alias: str
+    reason: str
+    sql: str
+    milliseconds: float
+
+
+class Observed:
+    """What was seen of one request: ``routes`` is filled by the library, ``queries`` by the connections."""
+
+    def __init__(self) -> None:
+        self.routes: list[Route] = []
+        self.queries: list[Query] = []
+        self._seen = 0
+
+    def route_of(self, model: Any) -> Route | None:
+        """Where the last read of ``model`` went."""
+        return next((route for route in reversed(self.routes) if route.model is model), None)
+
+    def wrapper(self, alias: str) -> Callable[..., Any]:
+        """What notes each query that the connection ``alias`` runs."""
+
+        def note(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+            began = time.perf_counter()
+            try:
+                return execute(sql, params, many, context)
+            finally:
+                milliseconds = (time.perf_counter() - began) * 1000
+                self.queries.append(Query(alias, self._reason(alias, sql), shortened(sql), milliseconds))
+
+        return note
+
+    def _reason(self, alias: str, sql: str) -> str:
+        if not sql.startswith("SELECT"):
+            return "write"
+        since, self._seen = self.routes[self._seen :], len(self.routes)
+        return next((route.reason for route in reversed(since) if route.alias == alias), "by name")
+
+
+class ObservingMiddleware:
+    """Sets ``request.observed``. Comes after PinningRouterMiddleware, which begins the routing."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request.observed = Observed()
+        current().routing.routes = request.observed.routes
+        with ExitStack() as stack:
+            for alias in connections:
+                stack.enter_context(connections[alias].execute_wrapper(request.observed.wrapper(alias)))
+            return self.get_response(request)
+
+
+def shortened(sql: str) -> str:
+    """``sql`` for people: without the list of columns and the quotes, and not too long."""
+    text = re.sub(r"^SELECT .*? FROM ", "SELECT … FROM ", sql).replace('"', "")
+    return text if len(text) <= LONGEST_SQL else text[:LONGEST_SQL] + "…"

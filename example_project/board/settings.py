@@ -1,0 +1,91 @@
+"""The settings of the board: one primary, two replicas, and a pin store that the page can switch.
+
+From the environment: ``BOARD_DIRECTORY``, where the databases are kept; ``REDIS_URL``, the Redis to use in place of the
+one in the process; ``BOARD_STORE``, the pin store to begin with: off, cookie, session or redis; ``BOARD_HOSTS``, the
+host names to answer to, separated by commas.
+"""
+
+import os
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+DIRECTORY = Path(os.environ.get("BOARD_DIRECTORY") or PROJECT / "var")
+DIRECTORY.mkdir(parents=True, exist_ok=True)
+
+DEBUG = True
+SECRET_KEY = "this demo's key is known to everybody, so never use it anywhere else"
+ALLOWED_HOSTS = os.environ.get("BOARD_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
+ROOT_URLCONF = "board.urls"
+USE_TZ = True
+TIME_ZONE = "UTC"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+STATIC_URL = "static/"
+
+INSTALLED_APPS = [
+    "board",  # before staticfiles: both have a command runserver, and the board's starts the replication too
+    "multidb",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "multidb.middleware.PinningRouterMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "board.observing.ObservingMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+    }
+]
+
+
+def _sqlite(name: str, **options: object) -> dict[str, object]:
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": DIRECTORY / f"{name}.sqlite3",
+        "OPTIONS": {"timeout": 10, **options},
+    }
+
+
+# WAL: who reads does not wait for who writes. IMMEDIATE: two who write wait for each other, and neither fails.
+DATABASES = {
+    "default": _sqlite("primary", init_command="PRAGMA journal_mode=WAL", transaction_mode="IMMEDIATE"),
+    "replica-1": _sqlite("replica-1"),
+    "replica-2": _sqlite("replica-2"),
+}
+REPLICA_DATABASES = ["replica-1", "replica-2"]
+DATABASE_ROUTERS = ["multidb.PinningReplicaRouter"]
+
+MULTIDB_PINNING_SECONDS = 15
+MULTIDB_PIN_STORE = {
+    "BACKEND": "board.stores.SwitchedPinStore",
+    "OPTIONS": {"using": os.environ.get("BOARD_STORE", "cookie")},
+}
+
+REDIS_URL = os.environ.get("REDIS_URL", "")
+_REDIS_OPTIONS: dict[str, object] = {"SOCKET_CONNECT_TIMEOUT": 0.5, "SOCKET_TIMEOUT": 0.5}
+if not REDIS_URL:
+    from fakeredis import FakeRedisConnection
+
+    _REDIS_OPTIONS["CONNECTION_POOL_KWARGS"] = {"connection_class": FakeRedisConnection}
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    "redis": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL or "redis://in-this-process:6379/0",
+        "OPTIONS": _REDIS_OPTIONS,
+    },
+}
+
+# How many seconds each replica is behind the primary at first.
+BOARD_LAGS = {"replica-1": 2.0, "replica-2": 5.0}
+
+# Who can sign in with one click, and the token of each for /api/posts.
+BOARD_TOKENS = {"demo-token-ada": "ada", "demo-token-grace": "grace", "demo-token-linus": "linus"}

@@ -1,0 +1,101 @@
+// Keeps the page current: how far behind the replicas are, and how long the pin still holds. The page works without it.
+"use strict";
+
+const EVERY_MILLISECONDS = 500;
+const pin = document.querySelector("[data-pin]");
+let pinnedUntil = performance.now() + Number(pin.dataset.seconds) * 1000;
+let pinIsUnknown = false;
+
+function showPin() {
+  const seconds = Math.max(0, (pinnedUntil - performance.now()) / 1000);
+  const text = pin.querySelector("[data-pin-text]");
+  const sentence = pinIsUnknown
+    ? "The pin store cannot be reached."
+    : seconds > 0 ? "You are pinned to the primary for" : "You are not pinned.";
+  if (text.textContent !== sentence) text.textContent = sentence;
+  pin.querySelector("[data-pin-seconds]").textContent = seconds > 0 ? `${seconds.toFixed(1)} s` : "";
+  pin.querySelector("progress").value = seconds;
+  pin.classList.toggle("holds", seconds > 0);
+  if (seconds <= 0) pin.querySelector("[data-pin-cookie]").hidden = true;
+}
+
+function showReplica(replica) {
+  const card = document.querySelector(`[data-replica="${replica.alias}"]`);
+  card.querySelector("[data-behind]").textContent = `${replica.behind.toFixed(1)} s`;
+  const bar = card.querySelector("progress");
+  bar.max = Math.max(replica.lag, replica.behind, 0.1);
+  bar.value = replica.behind;
+  card.classList.toggle("late", replica.behind > 0);
+}
+
+// Another visitor may have switched it.
+function showStore(name) {
+  for (const button of document.querySelectorAll("button[name=store]")) {
+    button.setAttribute("aria-pressed", String(button.value === name));
+  }
+  for (const explanation of document.querySelectorAll("[data-choice]")) {
+    explanation.hidden = explanation.dataset.choice !== name;
+  }
+}
+
+function showStatus(status) {
+  pinnedUntil = performance.now() + status.pin.seconds * 1000;
+  pinIsUnknown = status.pin.down;
+  pin.querySelector("[data-pin-cookie]").hidden = !status.pin.in_cookie || status.store === "cookie";
+  showPin();
+  status.replicas.forEach(showReplica);
+  showStore(status.store);
+  for (const [alias, number] of Object.entries(status.newest_posts)) {
+    document.querySelector(`[data-newest="${alias}"]`).textContent = number ? `newest post #${number}` : "no posts";
+  }
+  const notice = document.querySelector(".notice.missed");
+  if (notice) {
+    const posted = Number(notice.dataset.posted);
+    const everywhere = Object.values(status.newest_posts).every((number) => number >= posted);
+    notice.querySelector("[data-caught-up]").hidden = !everywhere;
+  }
+}
+
+async function ask() {
+  try {
+    if (!document.hidden) {
+      const response = await fetch(document.body.dataset.status);
+      if (response.ok) showStatus(await response.json());
+    }
+  } catch {
+    // The server is away for a moment: ask again.
+  }
+  setTimeout(ask, EVERY_MILLISECONDS);
+}
+
+async function sendLag(form) {
+  const problem = form.querySelector(".error");
+  try {
+    const response = await fetch(form.action, { method: "POST", body: new FormData(form), redirect: "manual" });
+    const refused = response.type !== "opaqueredirect" && !response.ok;
+    problem.textContent = refused ? await response.text() : "";
+  } catch {
+    problem.textContent = "The server cannot be reached. Try again.";
+  }
+  problem.hidden = !problem.textContent;
+}
+
+function showLocalTime(time) {
+  const created = new Date(time.dateTime);
+  time.textContent = created.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  time.title = created.toLocaleString();
+}
+
+for (const form of document.querySelectorAll("[data-lag]")) {
+  const range = form.querySelector("input[type=range]");
+  form.querySelector("button").hidden = true;
+  range.addEventListener("input", () => { form.querySelector("output").textContent = `${Number(range.value)} s`; });
+  range.addEventListener("change", () => sendLag(form));
+  form.addEventListener("submit", (event) => { event.preventDefault(); sendLag(form); });
+}
+document.querySelectorAll("time").forEach(showLocalTime);
+document.querySelector("textarea").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.target.form.requestSubmit();
+});
+setInterval(showPin, 100);
+ask();

@@ -1,0 +1,94 @@
+"""SwitchedPinStore: the pin store that the page can switch, to see what each does."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from django.core.checks import CheckMessage
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from multidb.backends.base import PinStore
+from multidb.backends.cookie import SignedCookiePinStore
+from multidb.backends.redis import RedisPinStore
+from multidb.backends.session import SessionPinStore
+from multidb.pins import Pin
+
+
+class OffPinStore(PinStore):
+    """Remembers nothing, so that nobody is pinned."""
+
+    def _read(self, request: HttpRequest) -> Iterable[str]:
+        return []
+
+    def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> bool:
+        return True
+
+
+class Choice(NamedTuple):
+    """A store that the page offers, and what the page says of it."""
+
+    name: str
+    label: str
+    store: PinStore
+    explanation: str
+
+
+def _with_fallback(store: PinStore) -> PinStore:
+    store.fallback = SignedCookiePinStore()
+    return store
+
+
+CHOICES = {
+    choice.name: choice
+    for choice in [
+        Choice("off", "Off", OffPinStore(), "Nothing is remembered: every visitor reads from a replica."),
+        Choice("cookie", "Cookie", SignedCookiePinStore(), "The pin travels with the browser, in a signed cookie."),
+        Choice(
+            "session",
+            "Session",
+            _with_fallback(SessionPinStore()),
+            "The pin is part of the Django session. A visitor without a session gets the signed cookie.",
+        ),
+        Choice(
+            "redis",
+            "Redis",
+            _with_fallback(RedisPinStore(alias="redis")),
+            "The pin is kept under the user, the session and the token, so it follows a user to other devices and "
+            "serves clients without cookies. A visitor with none of them gets the signed cookie.",
+        ),
+    ]
+}
+
+
+class SwitchedPinStore(PinStore):
+    """Does what the store in use does. Which one that is holds for the whole process."""
+
+    in_use: Choice
+
+    def __init__(self, *, using: str) -> None:
+        self.switch(using)
+
+    @classmethod
+    def switch(cls, name: str) -> None:
+        """From now on use the store ``name``. Raises ``ValueError`` if there is no such store."""
+        if name not in CHOICES:
+            raise ValueError(f"There is no pin store {name!r}. Choose one of {', '.join(CHOICES)}.")
+        cls.in_use = CHOICES[name]
+
+    def load(self, request: HttpRequest) -> Pin | None:
+        return self.in_use.store.load(request)
+
+    def save(self, request: HttpRequest, response: HttpResponseBase, pin: Pin) -> None:
+        self.in_use.store.save(request, response, pin)
+
+    def client(self, request: HttpRequest) -> Any:
+        return self.in_use.name, self.in_use.store.client(request)
+
+    def check(self) -> list[CheckMessage]:
+        return [message for choice in CHOICES.values() for message in choice.store.check()]
+
+    def _read(self, request: HttpRequest) -> Iterable[str | bytes | None]:
+        return self.in_use.store._read(request)
+
+    def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> bool:
+        return self.in_use.store._write(request, response, text, seconds)

@@ -1,0 +1,508 @@
+"""The example project, run as a user runs it: setup_board, runserver, and requests over HTTP."""
+
+import http.cookiejar
+import importlib.util
+import json
+import os
+import re
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent / "example_project"
+READY_SECONDS = 20
+
+
+def _replication():
+    path = PROJECT / "board" / "replication.py"
+    spec = importlib.util.spec_from_file_location("board_replication", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+replication = _replication()
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: object
+    text: str
+
+    @property
+    def json(self):
+        return json.loads(self.text)
+
+
+class Visitor:
+    """A browser as far as the board can tell: it keeps cookies and follows redirects."""
+
+    def __init__(self, address):
+        self._address = address
+        self._cookies = http.cookiejar.CookieJar()
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self._cookies))
+
+    def get(self, path="/"):
+        return self._ask(urllib.request.Request(self._address + path))
+
+    def post(self, path, **fields):
+        if "csrftoken" not in self.cookies():
+            self.get()
+        body = urllib.parse.urlencode({**fields, "csrfmiddlewaretoken": self.cookies()["csrftoken"]}).encode()
+        return self._ask(urllib.request.Request(self._address + path, body))
+
+    def cookies(self):
+        return {cookie.name: cookie.value for cookie in self._cookies}
+
+    def _ask(self, request):
+        return _answer(self._opener, request)
+
+
+class Board:
+    """A running board."""
+
+    def __init__(self, address):
+        self.address = address
+
+    def visitor(self):
+        return Visitor(self.address)
+
+    def api(self, method="GET", token="demo-token-ada", body=None, content_type="application/json"):
+        headers = {"Content-Type": content_type, **({"Authorization": f"Token {token}"} if token else {})}
+        request = urllib.request.Request(f"{self.address}/api/posts", body, headers, method=method)
+        return _answer(urllib.request.build_opener(), request)
+
+    def settle(self, store, lag):
+        """Use ``store``, with replicas that have everything now and are ``lag`` seconds behind from now on."""
+        visitor = self.visitor()
+        self._set_lags(visitor, 0)
+        visitor.post("/store", store=store)
+        self.wait_until_replicated()
+        self._set_lags(visitor, lag)
+
+    def wait_until_replicated(self):
+        _until(lambda: not any(each["behind"] for each in self.visitor().get("/status").json["replicas"]))
+
+    def _set_lags(self, visitor, lag):
+        for alias in ("replica-1", "replica-2"):
+            assert visitor.post("/lag", replica=alias, lag=lag).status == 200
+
+
+def _answer(opener, request):
+    try:
+        with opener.open(request, timeout=10) as response:
+            return Answer(response.status, response.headers, response.read().decode())
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, error.headers, error.read().decode())
+
+
+def _until(condition):
+    deadline = time.monotonic() + READY_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.05)
+
+
+def _is_up(address):
+    try:
+        return Visitor(address).get("/status").status == 200
+    except OSError:
+        return False
+
+
+def _environment(directory):
+    inherited = {
+        name: value for name, value in os.environ.items() if name not in ("DJANGO_SETTINGS_MODULE", "REDIS_URL")
+    }
+    return {**inherited, "BOARD_DIRECTORY": str(directory)}
+
+
+def _command(*arguments):
+    return [sys.executable, str(PROJECT / "manage.py"), *arguments]
+
+
+def _run(directory, *arguments):
+    return subprocess.run(
+        _command(*arguments), env=_environment(directory), capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+def _free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    """Where the board has been set up, twice."""
+    directory = tmp_path_factory.mktemp("board")
+    for _ in range(2):
+        result = _run(directory, "setup_board")
+        assert result.returncode == 0, result.stderr
+    return directory
+
+
+@pytest.fixture(scope="module")
+def board(directory):
+    """The board, served."""
+    address = f"127.0.0.1:{_free_port()}"
+    log = directory / "server.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            _command("runserver", address, "--noreload"), env=_environment(directory), stdout=output, stderr=output
+        )
+    try:
+        _until(lambda: server.poll() is not None or _is_up(f"http://{address}"))
+        assert server.poll() is None, log.read_text()
+        yield Board(f"http://{address}")
+    finally:
+        server.terminate()
+        server.wait(timeout=10)
+    assert "Traceback" not in log.read_text()
+
+
+def test_the_curl_lines_of_the_readme_work_as_printed(board):
+    """The author's second request is pinned and has the post; another user's is served by a replica without it."""
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not on PATH")
+    readme = (PROJECT.parent / "README.md").read_text()
+    lines = re.search(r"<!-- curl -->\n```sh\n(.*?)```", readme, re.DOTALL)[1].splitlines()
+    board.settle("redis", lag=5)
+    answers = [json.loads(_shell(line.replace("http://127.0.0.1:8000", board.address))) for line in lines]
+    assert answers[0]["written_to"] == "default"
+    assert answers[1]["served_by"] == {"database": "default", "reason": "pinned"}
+    assert answers[1]["posts"][0] == answers[0]["post"]
+    assert answers[2]["served_by"]["reason"] == "replica"
+    assert answers[0]["post"] not in answers[2]["posts"]
+
+
+def _shell(line):
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True, timeout=10).stdout
+
+
+def test_setup_can_be_run_again(directory):
+    """A second setup_board keeps one set of users and posts."""
+    with closing(sqlite3.connect(directory / "primary.sqlite3")) as primary:
+        users = primary.execute("SELECT username FROM auth_user ORDER BY username").fetchall()
+        posts = primary.execute("SELECT count(*) FROM board_post").fetchone()
+    assert users == [("ada",), ("grace",), ("linus",)]
+    assert posts == (3,)
+
+
+def test_a_server_without_setup_says_what_to_do(tmp_path):
+    """Who forgets setup_board is told so, in one line."""
+    result = _run(tmp_path, "runserver", f"127.0.0.1:{_free_port()}", "--noreload")
+    assert result.returncode == 1
+    assert "setup_board" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_checks_are_silent(directory):
+    """The board is configured as multidb and Django want it."""
+    result = _run(directory, "check", "--fail-level", "WARNING")
+    assert result.returncode == 0, result.stderr
+
+
+def test_with_off_a_visitor_misses_the_post_until_the_lag_has_passed(board):
+    """Off: the page says that the post is missing and why; after the lag it is there."""
+    board.settle("off", lag=2)
+    visitor = board.visitor()
+
+    missed = visitor.post("/posts", text="Posted with the store off")
+    assert "You do not see your own write." in missed.text
+    assert "The pin store is off, so nothing pins you" in missed.text
+    assert "Posted with the store off" not in missed.text
+    assert "reason: replica" in missed.text
+
+    board.wait_until_replicated()
+    seen = visitor.get()
+    assert "Posted with the store off" in seen.text
+    assert "reason: replica" in seen.text
+
+
+@pytest.mark.parametrize("store", ["cookie", "session", "redis"])
+def test_with_a_store_a_visitor_sees_the_post(board, store):
+    """Every other store: a signed-in visitor sees the post at once, read from the primary as pinned."""
+    board.settle(store, lag=10)
+    visitor = board.visitor()
+    visitor.post("/sign-in", username="grace")
+    page = visitor.post("/posts", text=f"Posted with {store}")
+    assert "You see your own post" in page.text
+    assert f"Posted with {store}" in page.text
+    assert "reason: pinned" in page.text
+    assert 10 < visitor.get("/status").json["pin"]["seconds"] <= 15
+
+
+def test_another_visitor_is_not_pinned(board):
+    """A pin is on who wrote: others read from a replica, without the post."""
+    board.settle("redis", lag=10)
+    writer, reader = board.visitor(), board.visitor()
+    writer.post("/sign-in", username="ada")
+    reader.get()
+    writer.post("/posts", text="Not replicated yet")
+    page = reader.get()
+    assert "reason: replica" in page.text
+    assert "Not replicated yet" not in page.text
+
+
+def test_a_pin_in_redis_follows_the_user(board):
+    """Redis: two browsers of one user; what one posts, the other sees."""
+    board.settle("redis", lag=10)
+    phone, laptop = board.visitor(), board.visitor()
+    for device in (phone, laptop):
+        device.post("/sign-in", username="linus")
+    phone.post("/posts", text="Posted from the phone")
+    page = laptop.get()
+    assert "Posted from the phone" in page.text
+    assert "reason: pinned" in page.text
+
+
+def test_a_visitor_without_a_key_is_pinned_by_the_cookie(board):
+    """Redis has no key for a visitor without a session: the signed cookie carries the pin."""
+    board.settle("redis", lag=10)
+    visitor = board.visitor()
+    page = visitor.post("/posts", text="Posted by nobody in particular")
+    assert "reason: pinned" in page.text
+    assert "multidb_pin_writes" in visitor.cookies()
+    assert visitor.get("/status").json["pin"]["in_cookie"] is True
+
+
+def test_switches_pin_nobody(board):
+    """Switching the store or a lag is a POST that does not write, so it pins nobody."""
+    board.settle("cookie", lag=10)
+    visitor = board.visitor()
+    visitor.post("/store", store="cookie")
+    visitor.post("/lag", replica="replica-1", lag=10)
+    assert "multidb_pin_writes" not in visitor.cookies()
+    assert "reason: replica" in visitor.get().text
+
+
+def test_the_page_lists_its_queries(board):
+    """The page names database and reason of each of its queries: the session is read from the primary."""
+    board.settle("off", lag=0)
+    visitor = board.visitor()
+    visitor.post("/sign-in", username="ada")
+    text = visitor.get().text
+    rows = [row for row in text.split("<tr>") if "SELECT" in row]
+    assert len(rows) == 3
+    assert [("default" in row, "forced" in row) for row in rows if "django_session" in row] == [(True, True)]
+    assert all("replica-" in row for row in rows if "FROM board_post" in row or "FROM auth_user" in row)
+    assert "Redis: in this process (fakeredis)" in text
+
+
+def test_posts_are_shown_as_text(board):
+    """Markup in a post is shown, not run, and the page loads nothing from elsewhere."""
+    board.settle("cookie", lag=0)
+    page = board.visitor().post("/posts", text="<script>alert(1)</script>")
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.text
+    assert "<script>alert" not in page.text
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'self'")
+    assert "//" not in page.text.replace("<!doctype html>", "")
+
+
+@pytest.mark.parametrize("text", [" ", "x" * 501])
+def test_a_post_that_cannot_be_kept_is_refused(board, text):
+    """A blank or too long post is refused with the page, which says why, and pins nobody."""
+    board.settle("cookie", lag=0)
+    visitor = board.visitor()
+    page = visitor.post("/posts", text=text)
+    assert page.status == 400
+    assert 'role="alert"' in page.text
+    assert "multidb_pin_writes" not in visitor.cookies()
+
+
+@pytest.mark.parametrize("lag", ["10.5", "-1", "nan", "soon", ""])
+def test_an_impossible_lag_is_refused(board, lag):
+    """A lag that is no number from 0 to 10 is answered with what is allowed."""
+    answer = board.visitor().post("/lag", replica="replica-1", lag=lag)
+    assert answer.status == 400
+    assert f"The lag is {lag!r}. Set a number of seconds from 0 to 10." in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "allowed"),
+    [
+        ("/lag", {"replica": "default", "lag": "1"}, "replica-1, replica-2"),
+        ("/store", {"store": "memcached"}, "off, cookie, session, redis"),
+        ("/sign-in", {"username": "mallory"}, "ada, grace, linus"),
+    ],
+)
+def test_an_unknown_name_is_refused(board, path, fields, allowed):
+    """A replica, store or user that is not there is answered with those that are."""
+    answer = board.visitor().post(path, **fields)
+    assert answer.status == 400
+    assert f"Choose one of {allowed}." in answer.text
+
+
+def test_the_api_with_redis_sees_its_own_post_without_cookies(board):
+    """Redis: the token is the key, so that a client without cookies reads its own write."""
+    board.settle("redis", lag=10)
+    created = board.api("POST", body=b'{"text": "Posted by a program"}')
+    assert created.status == 201
+    assert created.json["written_to"] == "default"
+    assert created.json["post"]["author"] == "ada"
+
+    listed = board.api()
+    assert listed.json["served_by"] == {"database": "default", "reason": "pinned"}
+    assert listed.json["posts"][0] == created.json["post"]
+
+
+def test_the_api_with_cookies_misses_its_own_post_without_them(board):
+    """Cookie: a client that drops it reads from a replica, and misses its own write until the lag has passed."""
+    board.settle("cookie", lag=2)
+    created = board.api("POST", body=b"text=Posted+and+lost", content_type="application/x-www-form-urlencoded")
+    assert created.status == 201
+
+    listed = board.api()
+    assert listed.json["served_by"]["reason"] == "replica"
+    assert created.json["post"] not in listed.json["posts"]
+    board.wait_until_replicated()
+    assert created.json["post"] == board.api().json["posts"][0]
+
+
+@pytest.mark.parametrize("token", [None, "wrong"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_api_wants_a_token(board, method, token):
+    """Without a known token the API answers 401 and says how to send one."""
+    answer = board.api(method, token=token, body=b'{"text": "x"}' if method == "POST" else None)
+    assert answer.status == 401
+    assert answer.headers["WWW-Authenticate"] == "Token"
+    assert "Authorization" in answer.json["error"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"text": ',
+        b"\xff",
+        b"[]",
+        b"{}",
+        b'{"text": 1}',
+        b'{"text": " "}',
+        b'{"text": "\\ud800"}',
+        pytest.param(b"[" * 100_000, id="deep"),
+        pytest.param(json.dumps({"text": "x" * 501}).encode(), id="long"),
+    ],
+)
+def test_the_api_refuses_what_is_no_post(board, body):
+    """Broken JSON and texts that cannot be kept are answered with 400, an error, and no pin."""
+    board.settle("cookie", lag=0)
+    answer = board.api("POST", body=body)
+    assert answer.status == 400
+    assert answer.json["error"]
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_the_api_knows_two_methods(board):
+    """Other methods are answered with 405 and those that are allowed."""
+    answer = board.api("DELETE")
+    assert answer.status == 405
+    assert answer.headers["Allow"] == "GET, HEAD, POST"
+
+
+@pytest.fixture
+def primary(tmp_path):
+    """A connection to a primary with one table."""
+    with closing(sqlite3.connect(tmp_path / "primary", isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE number (value INTEGER)")
+        yield connection
+
+
+@pytest.fixture
+def replicator(primary, tmp_path):
+    """A replicator to ``near``, 1 second behind, and ``far``, 5 seconds behind."""
+    replicas = {"near": tmp_path / "near", "far": tmp_path / "far"}
+    with closing(replication.Replicator(tmp_path / "primary", replicas, {"near": 1, "far": 5})) as replicator:
+        yield replicator
+
+
+@pytest.fixture
+def numbers(tmp_path):
+    """Reads what a replica holds."""
+
+    def read(name):
+        with closing(sqlite3.connect(tmp_path / name)) as connection:
+            return [value for (value,) in connection.execute("SELECT value FROM number ORDER BY value")]
+
+    return read
+
+
+def test_a_replica_is_what_the_primary_was(primary, replicator, numbers):
+    """At the time t each replica holds what the primary held at t - lag."""
+    replicator.step(100)
+    for second in (101, 102, 103):
+        primary.execute("INSERT INTO number VALUES (?)", [second])
+        replicator.step(second)
+    assert numbers("near") == [101, 102]
+    replicator.step(105)
+    assert numbers("near") == [101, 102, 103]
+    assert numbers("far") == []
+    replicator.step(107.5)
+    assert numbers("far") == [101, 102]
+
+
+def test_behind_is_the_age_of_what_a_replica_lacks(primary, replicator):
+    """A replica is behind by the age of the oldest change that it lacks, and 0 if it lacks none."""
+    replicator.step(100)
+    assert replicator.behind("near", 100.5) == 0.5
+    replicator.step(105)
+    assert replicator.behind("near", 200) == 0
+    primary.execute("INSERT INTO number VALUES (1)")
+    assert replicator.behind("near", 200) > 0, "a change counts from the moment in which it is seen"
+    assert replicator.behind("near", 200.5) == 0.5
+    replicator.step(201)
+    assert replicator.behind("near", 201) == 0
+    assert replicator.behind("far", 201) == 1
+
+
+def test_a_new_lag_takes_effect_at_once(primary, replicator, numbers):
+    """A shorter lag brings the replica up to date at the next step."""
+    replicator.step(100)
+    replicator.set_lag("far", 0)
+    assert replicator.lags == {"near": 1, "far": 0}
+    replicator.step(100.1)
+    assert numbers("far") == []
+    assert replicator.behind("far", 100.1) == 0
+    with pytest.raises(KeyError, match="nowhere"):
+        replicator.set_lag("nowhere", 1)
+
+
+def test_snapshots_are_bounded_and_none_of_what_they_hold_is_lost(primary, replicator, numbers, monkeypatch):
+    """However much is written, few snapshots wait, and the replica gets everything in the end."""
+    monkeypatch.setattr(replication, "MOST_SNAPSHOTS", 4)
+    for value in range(50):
+        primary.execute("INSERT INTO number VALUES (?)", [value])
+        replicator.step(100 + value / 100)
+        assert all(len(waiting) <= 4 for waiting in replicator._waiting.values())
+    assert replicator.behind("far", 101) == 1
+    replicator.step(110)
+    assert numbers("near") == numbers("far") == list(range(50))
+
+
+def test_readers_do_not_stop_the_replication(primary, replicator, numbers, tmp_path):
+    """A replica is replaced while somebody reads it, who goes on to read what was there."""
+    primary.execute("INSERT INTO number VALUES (1)")
+    replicator.step(100)
+    replicator.step(110)
+    primary.execute("INSERT INTO number VALUES (2)")
+    replicator.step(110)
+    with closing(sqlite3.connect(tmp_path / "near", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM number").fetchone() == (1,)
+        replicator.step(120)
+        assert reader.execute("SELECT count(*) FROM number").fetchone() == (1,)
+    assert numbers("near") == [1, 2]
