@@ -174,25 +174,6 @@ def board(directory):
     assert "Traceback" not in log.read_text()
 
 
-def test_the_curl_lines_of_the_readme_work_as_printed(board):
-    """The author's second request is pinned and has the post; another user's is served by a replica without it."""
-    if shutil.which("curl") is None:
-        pytest.skip("curl is not on PATH")
-    readme = (PROJECT.parent / "README.md").read_text()
-    lines = re.search(r"<!-- curl -->\n```sh\n(.*?)```", readme, re.DOTALL)[1].splitlines()
-    board.settle("redis", lag=5)
-    answers = [json.loads(_shell(line.replace("http://127.0.0.1:8000", board.address))) for line in lines]
-    assert answers[0]["written_to"] == "default"
-    assert answers[1]["served_by"] == {"database": "default", "reason": "pinned"}
-    assert answers[1]["posts"][0] == answers[0]["post"]
-    assert answers[2]["served_by"]["reason"] == "replica"
-    assert answers[0]["post"] not in answers[2]["posts"]
-
-
-def _shell(line):
-    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True, timeout=10).stdout
-
-
 def test_setup_can_be_run_again(directory):
     """A second setup_board keeps one set of users and posts."""
     with closing(sqlite3.connect(directory / "primary.sqlite3")) as primary:
@@ -214,6 +195,25 @@ def test_the_checks_are_silent(directory):
     """The board is configured as multidb and Django want it."""
     result = _run(directory, "check", "--fail-level", "WARNING")
     assert result.returncode == 0, result.stderr
+
+
+def test_the_curl_lines_of_the_readme_work_as_printed(board):
+    """The author's second request is pinned and has the post; another user's is served by a replica without it."""
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not on PATH")
+    readme = (PROJECT.parent / "README.md").read_text()
+    lines = re.search(r"<!-- curl -->\n```sh\n(.*?)```", readme, re.DOTALL)[1].splitlines()
+    board.settle("redis", lag=5)
+    answers = [json.loads(_shell(line.replace("http://127.0.0.1:8000", board.address))) for line in lines]
+    assert answers[0]["written_to"] == "default"
+    assert answers[1]["served_by"] == {"database": "default", "reason": "pinned"}
+    assert answers[1]["posts"][0] == answers[0]["post"]
+    assert answers[2]["served_by"]["reason"] == "replica"
+    assert answers[0]["post"] not in answers[2]["posts"]
+
+
+def _shell(line):
+    return subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True, timeout=10).stdout
 
 
 def test_with_off_a_visitor_misses_the_post_until_the_lag_has_passed(board):
