@@ -55,7 +55,7 @@ class PinningRouterMiddleware(MiddlewareMixin):
         """Pin the client if its request wrote. Returns ``response``."""
         if _wrote(request, response):
             with use_primary_db:
-                get_pin_store().save(request, response, _new_pin())
+                get_pin_store().save(request, response, _pin(request))
         return _streamed_in_scope(response)
 
     async def aprocess_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
@@ -64,7 +64,7 @@ class PinningRouterMiddleware(MiddlewareMixin):
             return await sync_to_async(self.process_response)(request, response)
         if _wrote(request, response):
             with use_primary_db:
-                await get_pin_store().asave(request, response, _new_pin())
+                await get_pin_store().asave(request, response, _pin(request))
         return _streamed_in_scope(response)
 
     async def _aprocess_request(self, request: HttpRequest) -> HttpResponseBase | None:
@@ -109,8 +109,11 @@ def _wrote(request: HttpRequest, response: HttpResponseBase) -> bool:
     return state.writes or state.wrote
 
 
-def _new_pin() -> Pin:
-    return Pin.on(topology().primaries, time.time() + conf.pinning_seconds)
+def _pin(request: HttpRequest) -> Pin:
+    """A pin from now on, merged with the one that the request came with, whose key may be another by now."""
+    pin = Pin.on(topology().primaries, time.time() + conf.pinning_seconds)
+    state = routing.current().routing
+    return pin.merge(state.pin) if state.is_of(request) else pin
 
 
 def _streamed_in_scope(response: HttpResponseBase) -> HttpResponseBase:

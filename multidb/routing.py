@@ -6,7 +6,7 @@ the context, cannot see each other's.
 """
 
 import enum
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Set
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol
 
@@ -45,6 +45,7 @@ class Routing:
     writes = False
     wrote = False
     store_down = False
+    pin: Pin | None = None
     routes: list[Route] | None = None
 
     def declare_write(self) -> None:
@@ -53,7 +54,7 @@ class Routing:
     def declare_read(self) -> None:
         """This request does not write, whatever its method."""
 
-    def pinned(self) -> frozenset[str]:
+    def pinned(self) -> Set[str]:
         """The primaries that the pin of this client is on."""
         return frozenset()
 
@@ -74,14 +75,13 @@ class RequestRouting(Routing):
     """The routing of one request.
 
     ``writes``: the method is not read-only. ``wrote``: the code said that it writes (``db_write``). ``store_down``: the
-    pin could not be looked up. ``routes``: set a list, and each routed read is noted there.
+    pin could not be looked up. ``pin``: what was found. ``routes``: set a list, and each routed read is noted there.
     """
 
     def __init__(self, request: HttpRequest, store: PinSource, writes: bool) -> None:
         self.writes = writes
         self._request = request
         self._store = store
-        self._pinned: frozenset[str] = frozenset()
         self._user: Any = _UNASKED
         self._client: Any = _UNASKED
         self._replicas: dict[str, str] = {}
@@ -93,14 +93,14 @@ class RequestRouting(Routing):
     def declare_read(self) -> None:
         self.writes = False
 
-    def pinned(self) -> frozenset[str]:
+    def pinned(self) -> Set[str]:
         """The primaries that the pin of this client is on, looked up at the first call.
 
         Looked up again only when the user has become known since, and the store files pins by user.
         """
         if _user_so_far(self._request) is not self._user and self._look_up():
             self._user = _user_so_far(self._request)
-        return self._pinned
+        return frozenset() if self.pin is None else self.pin.holds.keys()
 
     def replica(self, primary: str) -> str:
         """The replica of ``primary`` that this request keeps to its end."""
@@ -127,7 +127,7 @@ class RequestRouting(Routing):
                 self._client = client
                 self.store_down = False
                 if pin is not None:
-                    self._pinned |= pin.holds.keys()
+                    self.pin = pin.merge(self.pin)
         except SynchronousOnlyOperation:
             # On the event loop: unknown for this read, but a later one on a thread can ask.
             self.store_down = True

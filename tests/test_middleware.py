@@ -13,6 +13,7 @@ from django.test import AsyncClient, Client, RequestFactory
 from rest_framework.authtoken.models import Token
 
 from multidb import routing
+from multidb.backends import get_pin_store
 from multidb.middleware import (
     READ_ONLY_METHODS,
     PinningRouterMiddleware,
@@ -117,6 +118,20 @@ def test_logging_in_pins_although_the_session_key_changes(
     answer = client.get("/who").json()
     assert answer["user"] == "ada"
     assert answer["reason"] == "pinned"
+
+
+def test_a_pin_on_another_primary_is_kept_when_the_session_key_changes(
+    request: pytest.FixtureRequest, ada: User, client: Client, settings
+) -> None:
+    """What the request came with is filed under the new keys too."""
+    use_store(request, "redis", keys=["session"])
+    settings.REPLICA_DATABASES = {"default": ["replica-1"], "users": ["users-replica"]}
+    client.get("/remember")
+    client.post("/nothing")
+    settings.REPLICA_DATABASES = ["replica-1"]
+    client.post("/log-in-after-a-read", {"user": "ada"})
+    pin = get_pin_store().load(client.get("/nothing").wsgi_request)
+    assert pin.holds.keys() == {"default", "users"}
 
 
 def test_logging_out_pins_whoever_is_left(store: str, ada: User, client: Client, replication: Replication) -> None:

@@ -19,6 +19,7 @@ urlpatterns = [
         "astream",
         "rendered_later",
         "log_in",
+        "log_in_after_a_read",
         "log_out",
         "who",
         "remember",
