@@ -12,6 +12,7 @@ from django.utils.deprecation import MiddlewareMixin
 from multidb import routing
 from multidb.backends import get_pin_store
 from multidb.conf import SameSite, conf
+from multidb.generators import astepwise, stepwise
 from multidb.pinning import use_primary_db
 from multidb.pins import Pin
 from multidb.replicas import topology
@@ -131,7 +132,7 @@ def _streamed_in_scope(response: HttpResponseBase) -> HttpResponseBase:
             yield chunk
 
     if response.is_async:
-        response.streaming_content = routing.astepwise(achunks, lambda: scope)()
+        response.streaming_content = astepwise(achunks, lambda: scope)()
     else:
-        response.streaming_content = routing.stepwise(chunks, lambda: scope)()
+        response.streaming_content = stepwise(chunks, lambda: scope)()
     return response

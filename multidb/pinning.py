@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 from asgiref.sync import iscoroutinefunction
 
 from multidb import routing
+from multidb.generators import astepwise, stepwise
 from multidb.routing import Forced, Scope
 
 __all__ = [
@@ -107,9 +108,9 @@ class ForcedReads:
 
     def __call__(self, function: Function) -> Function:
         if inspect.isasyncgenfunction(function):
-            forced: Callable[..., Any] = routing.astepwise(function, self._scope)
+            forced: Callable[..., Any] = astepwise(function, self._scope)
         elif inspect.isgeneratorfunction(function):
-            forced = routing.stepwise(function, self._scope)
+            forced = stepwise(function, self._scope)
         elif iscoroutinefunction(function):
             forced = self._coroutine(function)
         else:

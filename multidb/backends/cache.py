@@ -32,39 +32,40 @@ class CachePinStore(KeyedPinStore):
 
     def check(self) -> list[CheckMessage]:
         try:
-            cache = self._cache()
+            messages = self._check_cache()
         except SettingError as error:
-            return [*super().check(), error.as_check()]
-        if isinstance(cache, LocMemCache | DummyCache):
-            return [
-                *super().check(),
-                Warning(
-                    f"MULTIDB_PIN_STORE keeps pins in the cache {self._alias!r}, a {type(cache).__name__}: other "
-                    "processes do not see them.",
-                    hint="Name a cache that all workers share.",
-                    id="multidb.W024",
-                ),
-            ]
-        return super().check()
+            messages = [error.as_check()]
+        return [*super().check(), *messages]
 
-    def _get(self, keys: list[str]) -> Iterable[str | None]:
+    def _get(self, keys: list[str]) -> Iterable[str | bytes | None]:
         return self._cache().get_many(keys).values()
 
     def _set(self, keys: list[str], text: str, seconds: float) -> bool:
         failed = self._cache().set_many(dict.fromkeys(keys, text), timeout=math.ceil(seconds))
         return len(failed) < len(keys)
 
+    def _check_cache(self) -> list[CheckMessage]:
+        cache = self._cache()
+        if not isinstance(cache, LocMemCache | DummyCache):
+            return []
+        return [
+            Warning(
+                f"MULTIDB_PIN_STORE keeps pins in the cache {self._alias!r}, a {type(cache).__name__}: other processes "
+                "do not see them.",
+                hint="Name a cache that all workers share.",
+                id="multidb.W024",
+            )
+        ]
+
     def _cache(self) -> BaseCache:
         try:
             return caches[self._alias]
         except InvalidCacheBackendError as error:
-            raise cache_error(self._alias, error) from error
+            raise self._cache_error(error) from error
 
-
-def cache_error(alias: str, error: InvalidCacheBackendError) -> SettingError:
-    """What is wrong with the option ``alias`` of a store, ``error`` being what Django says of it."""
-    return SettingError(
-        "multidb.E022",
-        f"MULTIDB_PIN_STORE names the cache {alias!r}, which cannot be used: {error}",
-        f"Allowed: {', '.join(map(repr, settings.CACHES))}.",
-    )
+    def _cache_error(self, error: InvalidCacheBackendError) -> SettingError:
+        return SettingError(
+            "multidb.E022",
+            f"MULTIDB_PIN_STORE names the cache {self._alias!r}, which cannot be used: {error}",
+            f"Allowed: {', '.join(map(repr, settings.CACHES))}.",
+        )

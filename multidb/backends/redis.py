@@ -7,8 +7,7 @@ from typing import Any, cast
 from django.core.cache import InvalidCacheBackendError
 from django.core.checks import CheckMessage
 
-from multidb.backends.cache import cache_error
-from multidb.backends.keyed import DEFAULT_KEYS, DEFAULT_PREFIX, KeyedPinStore
+from multidb.backends.cache import CachePinStore
 from multidb.conf import SettingError
 
 # Keeps what is later and further of the pin that is there and the one that comes, so that the order in which two
@@ -41,32 +40,15 @@ redis.call('SET', KEYS[1], cjson.encode(pin), 'PX', milliseconds)
 """
 
 
-class RedisPinStore(KeyedPinStore):
-    """Keeps pins in Redis, through django-redis: they follow a user across devices and serve clients without cookies.
+class RedisPinStore(CachePinStore):
+    """Keeps pins in Redis, through django-redis but past its cache: a plain client, no pickle.
 
     ``alias``: the alias in ``CACHES`` whose connection is used; keys are not those of the cache. One round trip to
     read all keys of a request and one to write them, each a command for one key only, so that Redis Cluster and
-    Sentinel serve as well. Needs Redis 2.8 or later.
+    Sentinel serve as well.
     """
 
     merges = True
-
-    def __init__(
-        self,
-        *,
-        alias: str = "default",
-        keys: Iterable[str] = DEFAULT_KEYS,
-        prefix: str = DEFAULT_PREFIX,
-    ) -> None:
-        super().__init__(keys=keys, prefix=prefix)
-        self._alias = alias
-
-    def check(self) -> list[CheckMessage]:
-        try:
-            self._connection()
-        except SettingError as error:
-            return [*super().check(), error.as_check()]
-        return super().check()
 
     def _get(self, keys: list[str]) -> Iterable[str | bytes | None]:
         with self._connection().pipeline(transaction=False) as pipeline:
@@ -81,6 +63,10 @@ class RedisPinStore(KeyedPinStore):
             pipeline.execute()
         return True
 
+    def _check_cache(self) -> list[CheckMessage]:
+        self._connection()
+        return []
+
     def _connection(self) -> Any:
         try:
             from django_redis import get_redis_connection
@@ -93,7 +79,7 @@ class RedisPinStore(KeyedPinStore):
         try:
             return get_redis_connection(self._alias, write=True)
         except InvalidCacheBackendError as error:
-            raise cache_error(self._alias, error) from error
+            raise self._cache_error(error) from error
         except NotImplementedError as error:
             raise SettingError(
                 "multidb.E023",
