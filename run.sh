@@ -26,7 +26,7 @@ install() {
     python=$(find_python)
     "$python" -c 'import ensurepip, venv' 2>/dev/null ||
         fail "$("$python" --version) has no venv; on Debian and Ubuntu: apt install python3-venv."
-    if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    if ! .venv/bin/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
         rm -rf .venv
         "$python" -m venv .venv
     fi
@@ -40,6 +40,15 @@ install() {
 demo() {
     install demo
     local port="${PORT:-8000}"
+    .venv/bin/python - "$port" <<'EOF' || fail "PORT is $port: set the number of a port that is free, from 1 to 65535."
+import socket, sys
+with socket.socket() as probe:
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        probe.bind(("127.0.0.1", int(sys.argv[1])))
+    except (OSError, OverflowError, ValueError):
+        sys.exit(1)
+EOF
     .venv/bin/python example_project/manage.py setup_board >/dev/null
     cat <<EOF
 

@@ -2,7 +2,7 @@
 
 import difflib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -75,7 +75,7 @@ def _replicas() -> Iterator[CheckMessage]:
             id="multidb.W001",
         )
     raw = conf.raw_replica_databases
-    lists = raw.values() if isinstance(raw, dict) else [raw]
+    lists = raw.values() if isinstance(raw, Mapping) else [raw]
     for aliases in lists:
         for alias in dict.fromkeys(alias for alias in aliases if list(aliases).count(alias) > 1):
             yield Warning(

@@ -7,6 +7,7 @@ Nothing is cached, so ``override_settings`` works. An impossible value raises ``
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping
+from http.cookies import Morsel
 from typing import Any, Final, Literal, NamedTuple, cast
 
 from django.conf import settings
@@ -95,11 +96,11 @@ class Conf:
     def pinning_cookie(self) -> str:
         """``MULTIDB_PINNING_COOKIE``: the name of the cookie."""
         value = getattr(settings, "MULTIDB_PINNING_COOKIE", "multidb_pin_writes")
-        if not isinstance(value, str) or not COOKIE_NAME.fullmatch(value):
+        if not isinstance(value, str) or not COOKIE_NAME.fullmatch(value) or Morsel().isReservedKey(value):
             raise SettingError(
                 "multidb.E011",
                 f"MULTIDB_PINNING_COOKIE is {value!r}, which is not the name of a cookie.",
-                "Use ASCII letters, digits and !#$%&'*+-.^_`|~ only (RFC 6265).",
+                "Use ASCII letters, digits and !#$%&'*+-.^_`|~ only (RFC 6265), and no name of an attribute ('path').",
             )
         return value
 

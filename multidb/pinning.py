@@ -59,15 +59,17 @@ def mark_as_write(response: Response) -> Response:
 def db_write(view: Function) -> Function:
     """A view that writes, whatever its method: it reads from the primary, and its client is pinned.
 
-    For sync and async function views and for methods of class-based views. Pins even if the view raises.
+    For sync and async function views and for methods of class-based views. Pins even if the view raises; a
+    ``response._db_write`` set by hand decides.
     """
 
     def declare() -> None:
         routing.current().routing.declare_write()
 
     def mark(response: Any) -> Any:
-        with suppress(AttributeError):
-            mark_as_write(response)
+        if not hasattr(response, "_db_write"):
+            with suppress(AttributeError):
+                mark_as_write(response)
         return response
 
     return _around_view(use_primary_db(view), declare, mark)

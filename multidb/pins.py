@@ -82,10 +82,11 @@ class Pin:
         written by a clock that has jumped, and does not count.
         """
         longest = math.ceil((now + seconds) * 1000)
+        latest = latest_milliseconds(now, seconds)
         holds = {
             primary: Hold(min(hold.until, longest), hold.position)
             for primary, hold in self.holds.items()
-            if now * 1000 < hold.until <= longest + CLOCK_SKEW_SECONDS * 1000
+            if now * 1000 < hold.until <= latest
         }
         return Pin(holds) if holds else None
 
@@ -93,6 +94,11 @@ class Pin:
         """For how many seconds from ``now`` the longest hold of the pin lasts; 0 if it has run out."""
         latest = max((hold.until for hold in self.holds.values()), default=0)
         return max(0.0, latest / 1000 - now)
+
+
+def latest_milliseconds(now: float, seconds: float) -> int:
+    """The latest time that a clock within ``CLOCK_SKEW_SECONDS`` of ``now`` can write into a pin of ``seconds``."""
+    return math.ceil((now + seconds + CLOCK_SKEW_SECONDS) * 1000)
 
 
 def _hold(until: Any, position: Any = None) -> Hold:

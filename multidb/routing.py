@@ -85,7 +85,7 @@ class RequestRouting(Routing):
         self._user: Any = _UNASKED
         self._client: Any = _UNASKED
         self._replicas: dict[str, str] = {}
-        self._request_block: Atomic | None = None
+        self._request_blocks: dict[str | None, Atomic] = {}
 
     def declare_write(self) -> None:
         self.wrote = True
@@ -113,9 +113,9 @@ class RequestRouting(Routing):
         return request is self._request
 
     def is_request_block(self, block: Atomic) -> bool:
-        if self._request_block is None and _is_view_atomic(self._request, block.using):
-            self._request_block = block
-        return block is self._request_block
+        if block.using not in self._request_blocks and _is_view_atomic(self._request, block.using):
+            self._request_blocks[block.using] = block
+        return block is self._request_blocks.get(block.using)
 
     def _look_up(self) -> bool:
         """Ask the store, while its own reads go to the primary. Return whether that has settled the question."""

@@ -1,12 +1,14 @@
 """manage.py check: each impossible or doubtful configuration has an id, a hint and the setting's name."""
 
 import sys
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 from django.core.checks import CheckMessage, run_checks
 from django.core.management import CommandError, call_command
 
+from multidb.backends.session import SessionPinStore
 from multidb.middleware import PinningRouterMiddleware
 from tests.conftest import CACHE, COOKIE, REDIS, SESSION
 from tests.test_conf import IMPOSSIBLE
@@ -18,6 +20,8 @@ LOCAL = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 DUMMY = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
 FILES = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": "pins"}
 DJANGO_REDIS = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
+NO_LOCATION = {"BACKEND": "django_redis.cache.RedisCache"}
+NO_SCHEME = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "localhost:6379"}
 NO_BACKEND = {"BACKEND": "tests.nowhere.Cache"}
 
 
@@ -63,6 +67,7 @@ DOUBTFUL = [
     ("multidb.W001", "REPLICA_DATABASES", {"REPLICA_DATABASES": {"default": []}}),
     ("multidb.W003", "'replica-1'", {"REPLICA_DATABASES": ["replica-1", "replica-1"]}),
     ("multidb.W003", "'replica-1'", {"REPLICA_DATABASES": {"default": ["replica-1", "replica-1"]}}),
+    ("multidb.W003", "'replica-1'", {"REPLICA_DATABASES": MappingProxyType({"default": ["replica-1", "replica-1"]})}),
     ("multidb.W004", "MIDDLEWARE", {"MIDDLEWARE": [SESSIONS, AUTHENTICATION]}),
     ("multidb.W010", "MULTIDB_PINNING_SECONDS", {"MULTIDB_PINING_SECONDS": 15}),
     ("multidb.W010", "MULTIDB_PIN_STORE", {"MULTIDB_XYZ": 15}),
@@ -74,6 +79,12 @@ DOUBTFUL = [
     ("multidb.E018", "'auth.Nobody'", {"MULTIDB_PINNING_IGNORE": ["auth.Nobody"]}),
     ("multidb.W018", "MULTIDB_PINNING_TRIGGER", {"MULTIDB_PINNING_IGNORE": ["sessions", "auth.User"]}),
     ("multidb.E021", "'tests.nowhere.Store'", {"MULTIDB_PIN_STORE": store("tests.nowhere.Store")}),
+    ("multidb.E025", "alias is 5", {"MULTIDB_PIN_STORE": store(REDIS, alias=5)}),
+    ("multidb.E025", "alias is None", {"MULTIDB_PIN_STORE": store(CACHE, alias=None)}),
+    ("multidb.E025", "keys is [5]", {"MULTIDB_PIN_STORE": store(REDIS, keys=[5])}),
+    ("multidb.E025", "KeyError: 'nowhere'", {"MULTIDB_PIN_STORE": store(f"{__name__}.Unmakeable")}),
+    ("multidb.E022", "'default'", {"MULTIDB_PIN_STORE": store(REDIS), "CACHES": {"default": NO_LOCATION}}),
+    ("multidb.E022", "scheme", {"MULTIDB_PIN_STORE": store(REDIS), "CACHES": {"default": NO_SCHEME}}),
     ("multidb.E021", "'Store'", {"MULTIDB_PIN_STORE": store("Store")}),
     ("multidb.E021", "subclass", {"MULTIDB_PIN_STORE": store("multidb.pins.Pin")}),
     ("multidb.E021", "subclass", {"MULTIDB_PIN_STORE": store("multidb.backends.get_pin_store")}),
@@ -134,6 +145,11 @@ def test_what_is_right_passes(settings, values: dict[str, Any]) -> None:
     for name, value in values.items():
         setattr(settings, name, value)
     assert messages() == []
+
+
+class Unmakeable(SessionPinStore):
+    def __init__(self) -> None:
+        raise KeyError("nowhere")
 
 
 class Own(PinningRouterMiddleware):

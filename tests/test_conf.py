@@ -94,6 +94,8 @@ IMPOSSIBLE = [
         ("pinning_cookie", "a b", "multidb.E011", []),
         ("pinning_cookie", "a=b", "multidb.E011", []),
         ("pinning_cookie", "pin\n", "multidb.E011", []),
+        ("pinning_cookie", "path", "multidb.E011", ["attribute"]),
+        ("pinning_cookie", "Max-Age", "multidb.E011", []),
         ("pinning_cookie", None, "multidb.E011", []),
         ("pinning_cookie_secure", "False", "multidb.E012", ["True or False"]),
         ("pinning_cookie_httponly", "yes", "multidb.E012", []),

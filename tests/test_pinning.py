@@ -193,6 +193,9 @@ class TestViews:
         assert response.json()["reason"] == "method"
         assert not pins(response)
 
+    def test_a_mark_set_by_hand_in_a_view_that_writes_decides(self, client: Client) -> None:
+        assert not pins(client.get("/writes-nothing-after-all"))
+
     def test_methods_of_a_class_based_view(self, client: Client) -> None:
         assert not pins(client.get("/by-class"))
         assert pins(client.head("/by-class"))

@@ -80,15 +80,15 @@ def test_a_project_set_up_from_the_readme_works_with_each_store(
 ) -> None:
     """From ``startproject`` on, with the settings as printed."""
     if backend == REDIS:
-        port = request.getfixturevalue("redis_port")
-        cache = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": f"redis://127.0.0.1:{port}/1"}
+        address = f"redis://127.0.0.1:{request.getfixturevalue('redis_port')}/1"
+        chosen = block("redis").replace("redis://127.0.0.1:6379/0", address)
     else:
-        cache = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(tmp_path / "cache")}
+        files = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(tmp_path / "cache")}
+        chosen = f"CACHES = {{'default': {files!r}}}\nMULTIDB_PIN_STORE = {{'BACKEND': {backend!r}}}\n"
     subprocess.run([sys.executable, "-m", "django", "startproject", "site_", tmp_path], check=True)
     shutil.move(tmp_path / "site_" / "settings.py", tmp_path / "settings.py")
     with (tmp_path / "settings.py").open("a") as settings:
-        settings.write(SITE + block("settings"))
-        settings.write(f"CACHES = {{'default': {cache!r}}}\nMULTIDB_PIN_STORE = {{'BACKEND': {backend!r}}}\n")
+        settings.write(SITE + block("settings") + chosen)
     (tmp_path / "urls.py").write_text(URLS)
     visited = subprocess.run(
         [sys.executable, "-W", "error", "-c", VISIT],

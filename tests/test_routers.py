@@ -5,6 +5,7 @@ from django.contrib.sessions.models import Session
 from django.db import connections, router, transaction
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
+from rest_framework.authtoken.models import Token
 
 from multidb import PinningReplicaRouter, ReplicaRouter, routing
 from multidb.backends.cookie import SignedCookiePinStore
@@ -189,6 +190,14 @@ class TestTransactions:
         monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
         assert Client().get(path).json()["reason"] == reason
 
+    def test_the_ones_of_atomic_requests_on_two_primaries_do_not_count(self, monkeypatch, settings) -> None:
+        settings.REPLICA_DATABASES = {"default": ["replica-1"], "users": ["users-replica"]}
+        settings.DATABASE_ROUTERS = ["multidb.PinningReplicaRouter", f"{__name__}.UsersRouter"]
+        settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+        for alias in ("default", "users"):
+            monkeypatch.setitem(connections.settings[alias], "ATOMIC_REQUESTS", True)
+        assert Client().get("/databases").json() == {"post": "replica-1", "token": "users-replica"}
+
     @pytest.mark.usefixtures("replication")
     def test_one_of_a_middleware_counts_with_atomic_requests_or_without(self, monkeypatch, settings) -> None:
         settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.views.in_a_transaction"]
@@ -198,10 +207,10 @@ class TestTransactions:
 
 
 class UsersRouter:
-    """A project's own router, listed after ours: sessions are on ``users``, and nothing else."""
+    """A project's own router, listed after ours: sessions and tokens are on ``users``, and nothing else."""
 
     def db_for_write(self, model, **hints):
-        return "users" if model is Session else None
+        return "users" if model in (Session, Token) else None
 
     def allow_migrate(self, db, app_label, model_name=None, **hints):
         return db == "users" if app_label == "sessions" else None

@@ -2,11 +2,12 @@
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import authenticate, login, logout
-from django.db import transaction
+from django.db import router, transaction
 from django.http import HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
 from django.template.response import SimpleTemplateResponse
 from django.views import View
 from rest_framework.authentication import TokenAuthentication
+from rest_framework.authtoken.models import Token
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -40,6 +41,13 @@ def post_and_fail(request):
 def get_that_writes(request):
     Post.objects.create(text="by get")
     return JsonResponse(answer())
+
+
+@db_write
+def writes_nothing_after_all(request):
+    response = HttpResponse()
+    response._db_write = False
+    return response
 
 
 @db_write
@@ -165,6 +173,11 @@ class AsyncByClass(View):
     @db_read
     async def post(self, request):
         return JsonResponse(await sync_to_async(answer)())
+
+
+def databases(request):
+    """Where a read of each of two primaries goes."""
+    return JsonResponse({"post": router.db_for_read(Post), "token": router.db_for_read(Token)})
 
 
 def in_transaction(request):

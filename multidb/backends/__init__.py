@@ -3,7 +3,6 @@
 import inspect
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from multidb.backends.base import PinStore
@@ -43,10 +42,10 @@ def _build(setting: PinStoreSetting) -> PinStore:
         )
     try:
         store = backend(**setting.options)
-    except (TypeError, ValueError, ImproperlyConfigured) as error:
+    except Exception as error:
         raise SettingError(
             "multidb.E025",
-            f"MULTIDB_PIN_STORE has OPTIONS that {setting.backend} cannot be made with: {error}",
+            f"MULTIDB_PIN_STORE: {setting.backend} cannot be made with its OPTIONS: {type(error).__name__}: {error}",
             f"It takes {_options(backend)}.",
         ) from error
     if not isinstance(store, SignedCookiePinStore):

@@ -8,6 +8,7 @@ from django.core.cache import BaseCache, InvalidCacheBackendError, caches
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage, Warning
+from django.core.exceptions import ImproperlyConfigured
 
 from multidb.backends.keyed import DEFAULT_KEYS, DEFAULT_PREFIX, KeyedPinStore
 from multidb.conf import SettingError
@@ -28,6 +29,8 @@ class CachePinStore(KeyedPinStore):
         prefix: str = DEFAULT_PREFIX,
     ) -> None:
         super().__init__(keys=keys, prefix=prefix)
+        if not isinstance(alias, str):
+            raise ImproperlyConfigured(f"The option alias is {alias!r}. Name a cache in CACHES.")
         self._alias = alias
 
     def check(self) -> list[CheckMessage]:
@@ -35,6 +38,8 @@ class CachePinStore(KeyedPinStore):
             messages = self._check_cache()
         except SettingError as error:
             messages = [error.as_check()]
+        except Exception as error:
+            messages = [self._cache_error(error).as_check()]
         return [*super().check(), *messages]
 
     def _get(self, keys: list[str]) -> Iterable[str | bytes | None]:
@@ -63,9 +68,9 @@ class CachePinStore(KeyedPinStore):
         except InvalidCacheBackendError as error:
             raise self._cache_error(error) from error
 
-    def _cache_error(self, error: InvalidCacheBackendError) -> SettingError:
+    def _cache_error(self, error: Exception) -> SettingError:
         return SettingError(
             "multidb.E022",
-            f"MULTIDB_PIN_STORE names the cache {self._alias!r}, which cannot be used: {error}",
+            f"MULTIDB_PIN_STORE names the cache {self._alias!r}, which cannot be used: {type(error).__name__}: {error}",
             f"Allowed: {', '.join(map(repr, settings.CACHES))}.",
         )

@@ -45,7 +45,7 @@ class KeyedPinStore(PinStore):
         keys: Iterable[str] = DEFAULT_KEYS,
         prefix: str = DEFAULT_PREFIX,
     ) -> None:
-        if isinstance(keys, str) or not (keys := list(keys)):
+        if isinstance(keys, str) or not (keys := list(keys)) or not all(isinstance(key, str) for key in keys):
             raise ImproperlyConfigured(
                 f"The option keys is {keys!r}. Set a list with one or more of "
                 f"{', '.join(map(repr, KEYS))} and dotted paths to functions."

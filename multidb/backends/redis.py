@@ -1,6 +1,7 @@
 """RedisPinStore: one Redis key a client key, with a time to live."""
 
 import math
+import time
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -8,20 +9,19 @@ from django.core.cache import InvalidCacheBackendError
 from django.core.checks import CheckMessage
 
 from multidb.backends.cache import CachePinStore
-from multidb.conf import SettingError
+from multidb.conf import SettingError, conf
+from multidb.pins import latest_milliseconds
 
 # Keeps what is later and further of the pin that is there and the one that comes, so that the order in which two
-# responses arrive does not matter. What is there and is no JSON is replaced.
+# responses arrive does not matter. What is there and is no pin is replaced, and so is a hold later than ARGV[3], the
+# latest that a right clock can have written: ``Pin.held`` would not count it, nor what was merged with it.
 MERGE = """
-local pin = cjson.decode(ARGV[1])
-local milliseconds = tonumber(ARGV[2])
-local found, old = pcall(cjson.decode, redis.call('GET', KEYS[1]) or '')
-if found and type(old) == 'table' then
+local function merge(pin, old)
     for primary, hold in pairs(old) do
         local new = pin[primary]
-        if new == nil then
-            pin[primary] = hold
-        else
+        if hold[1] > tonumber(ARGV[3]) then
+            hold = nil
+        elseif new then
             local position = nil
             if new[2] and hold[2] then
                 position = new[2]
@@ -31,10 +31,20 @@ if found and type(old) == 'table' then
                     end
                 end
             end
-            pin[primary] = {math.max(new[1], hold[1]), position}
+            hold = {math.max(new[1], hold[1]), position}
         end
+        pin[primary] = hold or new
     end
+    return pin
+end
+
+local milliseconds = tonumber(ARGV[2])
+local _, old = pcall(cjson.decode, redis.call('GET', KEYS[1]) or '')
+local is_pin, pin = pcall(merge, cjson.decode(ARGV[1]), old)
+if is_pin then
     milliseconds = math.max(milliseconds, redis.call('PTTL', KEYS[1]))
+else
+    pin = cjson.decode(ARGV[1])
 end
 redis.call('SET', KEYS[1], cjson.encode(pin), 'PX', milliseconds)
 """
@@ -57,9 +67,11 @@ class RedisPinStore(CachePinStore):
             return cast("Iterable[str | bytes | None]", pipeline.execute())
 
     def _set(self, keys: list[str], text: str, seconds: float) -> bool:
+        milliseconds = math.ceil(seconds * 1000)
+        latest = latest_milliseconds(time.time(), conf.pinning_seconds)
         with self._connection().pipeline(transaction=False) as pipeline:
             for key in keys:
-                pipeline.eval(MERGE, 1, key, text, str(math.ceil(seconds * 1000)))
+                pipeline.eval(MERGE, 1, key, text, str(milliseconds), str(latest))
             pipeline.execute()
         return True
 

@@ -35,7 +35,8 @@ class SessionPinStore(PinStore):
         with unaccessed(session):
             if not session.keys() - {SESSION_KEY}:
                 return False
-            session[SESSION_KEY] = text
+        # Not inside: a response that carries a session must vary on its cookie, or a shared cache gives it to others.
+        session[SESSION_KEY] = text
         return True
 
 

@@ -1,5 +1,6 @@
 """Redis: one command a key, one round trip, a time to live, and no pin made shorter by a race."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
@@ -88,12 +89,26 @@ def commands(pipeline: Any) -> list[Any]:
 def test_what_is_there_and_no_pin_is_replaced(client: Any, rf: RequestFactory, clock: Clock) -> None:
     save(rf, clock() + 10)
     [key] = client.keys()
-    for garbage in ("y", '"text"', "1", ""):
+    for garbage in ("y", '"text"', "1", "", '{"default":5}', '{"default":[]}', '{"default":["x"]}'):
         client.set(key, garbage)
         assert get_pin_store().load(rf.get("/", headers=HEADERS)) is None
         save(rf, clock() + 10)
         assert get_pin_store().load(rf.get("/", headers=HEADERS)) is not None
         assert client.pttl(key) > 0
+
+
+def test_a_server_whose_clock_is_ahead_takes_no_pin_from_the_others(
+    client: Any, rf: RequestFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its hold is one that nobody counts: it is replaced, not merged."""
+    real = time.time
+    monkeypatch.setattr("time.time", lambda: real() + 120)
+    save(rf, real() + 120 + 15)
+    monkeypatch.setattr("time.time", real)
+    assert get_pin_store().load(rf.get("/", headers=HEADERS)) is None
+    until = real() + 15
+    save(rf, until)
+    assert get_pin_store().load(rf.get("/", headers=HEADERS)) == Pin.on(["default"], until)
 
 
 def test_a_key_of_another_type_loses_no_pin(

@@ -1,6 +1,7 @@
 """The session store: in the session where there is one, in the cookie where there is none."""
 
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
@@ -22,6 +23,24 @@ def test_a_session_that_exists_carries_the_pin(client: Client) -> None:
     response = client.post("/nothing")
     assert pinning_cookie() not in response.cookies
     assert SESSION_KEY in client.session
+
+
+def test_a_response_that_carries_the_session_varies_on_its_cookie(client: Client) -> None:
+    """Else a shared cache would give one visitor's session to the next."""
+    client.get("/remember")
+    response = client.get("/aget-that-writes")
+    assert response.cookies["sessionid"].value
+    assert "Cookie" in response["Vary"]
+
+
+def test_the_session_is_accessed_when_the_pin_is_written(rf: RequestFactory) -> None:
+    """From this Django decides on ``Vary``, in its first releases of 5.2 from this alone."""
+    request = rf.get("/")
+    request.session = SessionStore()
+    request.session["visits"] = 1
+    request.session.accessed = False
+    SessionPinStore().save(request, HttpResponse(), Pin.on(["default"], 1))
+    assert request.session.accessed
 
 
 def test_no_session_is_made_for_a_pin(client: Client) -> None:
