@@ -82,7 +82,7 @@ class Conf:
         value = getattr(settings, "MULTIDB_PINNING_SECONDS", 15)
         try:
             seconds = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             seconds = math.nan
         if not 0 < seconds <= LONGEST_PIN_SECONDS:
             raise SettingError(

@@ -1,11 +1,12 @@
 """ReplicaManager, ReplicaQuerySet, ReplicaMixin: routing by model instead of by router."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import cache
 from typing import Any, Self, TypeVar
 
 from django.core.checks import CheckMessage, Error
 from django.db import models, router
+from django.db.models.query import ModelIterable
 
 from multidb.replicas import topology
 from multidb.routers import PinningReplicaRouter, ReplicaRouter
@@ -19,6 +20,10 @@ class ReplicaQuerySet(models.QuerySet[Model]):
     _db: str | None
     _for_write: bool
     _hints: dict[str, Any]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._iterable_class = _OfThePrimary
 
     @property
     def db(self) -> str:
@@ -56,14 +61,15 @@ class ReplicaManager(models.Manager[Model]):
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         messages = super().check(**kwargs)
-        if issubclass(self.model, ReplicaMixin) or any(isinstance(each, ReplicaRouter) for each in router.routers):
+        bases = [base for base in self.model.mro() if base in (ReplicaMixin, models.Model)]
+        if bases[0] is ReplicaMixin or any(isinstance(each, ReplicaRouter) for each in router.routers):
             return messages
         return [
             *messages,
             Error(
                 f"{self.model.__name__}.{self.name} is a ReplicaManager, but its objects would be saved to the replica "
                 "that they were read from.",
-                hint="Inherit the model from multidb.ReplicaMixin, or list multidb.PinningReplicaRouter as a router.",
+                hint="Inherit it from multidb.ReplicaMixin before models.Model, or use multidb.PinningReplicaRouter.",
                 obj=self.model,
                 id="multidb.E040",
             ),
@@ -78,10 +84,28 @@ class ReplicaMixin:
 
     @classmethod
     def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any) -> Self:
-        if db is not None:
-            db = topology().primary_of.get(db, db)
-        made: Self = super().from_db(db, field_names, values, **kwargs)  # type: ignore[misc]  # models.Model is beside it
+        made: Self = super().from_db(_primary(db), field_names, values, **kwargs)  # type: ignore[misc]  # models.Model is beside it
         return made
+
+
+class _OfThePrimary(ModelIterable):  # type: ignore[type-arg]  # generic in the stubs only
+    """Objects whose related ones, read in the same query, belong to the primary too, whatever their models are."""
+
+    def __iter__(self) -> Iterator[Any]:
+        for read in super().__iter__():
+            _give_to_primary(read)
+            yield read
+
+
+def _give_to_primary(read: models.Model) -> None:
+    read._state.db = _primary(read._state.db)
+    for related in read._state.fields_cache.values():
+        if isinstance(related, models.Model) and related._state.db in topology().primary_of:
+            _give_to_primary(related)
+
+
+def _primary(alias: str | None) -> str | None:
+    return alias and topology().primary_of.get(alias, alias)
 
 
 class _ModelRouter(PinningReplicaRouter):
@@ -99,6 +123,8 @@ _ROUTER = _ModelRouter()
 def _with_routing(queryset_class: type[models.QuerySet[Any]]) -> type[ReplicaQuerySet[Any]]:
     if issubclass(queryset_class, ReplicaQuerySet):
         return queryset_class
+    if issubclass(ReplicaQuerySet, queryset_class):
+        return ReplicaQuerySet
 
     def reduce(queryset: Any) -> tuple[Any, ...]:
         return _unpickled, (queryset_class,), queryset.__getstate__()

@@ -1,11 +1,12 @@
 """PinningRouterMiddleware: begin the request's routing, call the view, save the pin."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.http import FileResponse, HttpRequest, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.deprecation import MiddlewareMixin
 
@@ -16,7 +17,7 @@ from multidb.generators import astepwise, stepwise
 from multidb.pinning import use_primary_db
 from multidb.pins import Pin
 from multidb.replicas import topology
-from multidb.routing import RequestRouting, Scope
+from multidb.routing import OUTSIDE, RequestRouting, Routing, Scope
 
 READ_ONLY_METHODS = frozenset(["GET", "TRACE", "HEAD", "OPTIONS"])
 
@@ -43,6 +44,10 @@ class PinningRouterMiddleware(MiddlewareMixin):
             get_response: Any = self.get_response
             response = await self._aprocess_request(request) or await get_response(request)
             return await self.aprocess_response(request, response)
+        except asyncio.CancelledError:
+            # The client has gone, but what it asked for may be done all the same.
+            await asyncio.shield(self.aprocess_response(request, HttpResponse()))
+            raise
         finally:
             routing.resume(outer)
 
@@ -54,18 +59,20 @@ class PinningRouterMiddleware(MiddlewareMixin):
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Pin the client if its request wrote. Returns ``response``."""
-        if _wrote(request, response):
-            with use_primary_db:
-                get_pin_store().save(request, response, _pin(request))
+        with use_primary_db:
+            pin = _pin(request, response)
+            if pin is not None:
+                get_pin_store().save(request, response, pin)
         return _streamed_in_scope(response)
 
     async def aprocess_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """The async twin of ``process_response``, which is called instead where a subclass has its own."""
         if type(self).process_response is not PinningRouterMiddleware.process_response:
             return await sync_to_async(self.process_response)(request, response)
-        if _wrote(request, response):
-            with use_primary_db:
-                await get_pin_store().asave(request, response, _pin(request))
+        with use_primary_db:
+            pin = _pin(request, response)
+            if pin is not None:
+                await get_pin_store().asave(request, response, pin)
         return _streamed_in_scope(response)
 
     async def _aprocess_request(self, request: HttpRequest) -> HttpResponseBase | None:
@@ -99,27 +106,33 @@ def pinning_seconds() -> int | float:
     return conf.pinning_seconds
 
 
-def _wrote(request: HttpRequest, response: HttpResponseBase) -> bool:
+def _pin(request: HttpRequest, response: HttpResponseBase) -> Pin | None:
+    """What is to be kept for the client: a pin from now on if it wrote, merged with the one that it came with.
+
+    If it did not write, that one alone, and only where its key has changed.
+    """
+    state = routing.current().routing
+    if not state.is_of(request):
+        state = OUTSIDE
+    if not _wrote(request, response, state):
+        return state.homeless_pin()
+    return Pin.on(topology().primaries, time.time() + conf.pinning_seconds).merge(state.pin)
+
+
+def _wrote(request: HttpRequest, response: HttpResponseBase, state: Routing) -> bool:
     """Did ``request`` write? What the response says decides, then what the view said, then the method."""
     marked = getattr(response, "_db_write", None)
     if marked is not None:
         return bool(marked)
-    state = routing.current().routing
-    if not state.is_of(request):
+    if state is OUTSIDE:
         return request.method not in READ_ONLY_METHODS
     return state.writes or state.wrote
 
 
-def _pin(request: HttpRequest) -> Pin:
-    """A pin from now on, merged with the one that the request came with, whose key may be another by now."""
-    pin = Pin.on(topology().primaries, time.time() + conf.pinning_seconds)
-    state = routing.current().routing
-    return pin.merge(state.pin) if state.is_of(request) else pin
-
-
 def _streamed_in_scope(response: HttpResponseBase) -> HttpResponseBase:
     """Let the view's generator read as the view did, though it runs after the request has ended."""
-    if not isinstance(response, StreamingHttpResponse) or isinstance(response, FileResponse):
+    is_file = getattr(response, "file_to_stream", None) is not None
+    if is_file or not isinstance(response, StreamingHttpResponse):
         return response
     scope = routing.current()
     content: Any = response.streaming_content

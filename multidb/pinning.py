@@ -98,7 +98,7 @@ class ForcedReads:
         self._forced = forced
 
     def __enter__(self) -> None:
-        routing.push(self._forced)
+        routing.push(self._forced, self)
 
     def __exit__(
         self,
@@ -106,7 +106,7 @@ class ForcedReads:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        routing.pop()
+        routing.pop(self)
 
     def __call__(self, function: Function) -> Function:
         if inspect.isasyncgenfunction(function):
@@ -159,7 +159,7 @@ def _around_view(view: Function, declare: Callable[[], None], mark: Callable[[An
     def declared(*args: Any, **kwargs: Any) -> Any:
         declare()
         response = view(*args, **kwargs)
-        return marked(response) if inspect.iscoroutine(response) else mark(response)
+        return marked(response) if inspect.isawaitable(response) else mark(response)
 
     async def adeclared(*args: Any, **kwargs: Any) -> Any:
         return await declared(*args, **kwargs)

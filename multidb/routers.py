@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections, router
 
 from multidb.replicas import topology
-from multidb.routing import Forced, Route, Routing, current
+from multidb.routing import OUTSIDE, Forced, Route, Routing, current
 
 
 class ReplicaRouter:
@@ -78,28 +78,30 @@ class ReplicaRouter:
 
     def _later(self, method: str) -> Iterator[Callable[..., Any]]:
         """``method`` of each router that is listed after this one and has it."""
-        if self._listed is not router.routers:
-            self._listed = router.routers
-            places = [place for place, each in enumerate(self._listed) if each is self]
-            self._after = self._listed[places[0] + 1 :] if places else []
-        for each in self._after:
+        listed, after = self._listed_and_after
+        if listed is not router.routers:
+            listed = router.routers
+            places = [place for place, each in enumerate(listed) if each is self]
+            after = listed[places[0] + 1 :] if places else []
+            self._listed_and_after = listed, after
+        for each in after:
             if hasattr(each, method):
                 yield getattr(each, method)
 
-    _listed: list[Any] | None = None
-    _after: list[Any] = []
+    # One value, so that no thread sees one half of it.
+    _listed_and_after: tuple[list[Any] | None, list[Any]] = (None, [])
 
 
 class PinningReplicaRouter(ReplicaRouter):
     """Reads go to the request's replica, or to the primary for whoever wrote a moment ago; writes to the primary."""
 
     def route(self, model: Any, primary: str) -> tuple[str, str]:
-        routing, forced, _ = current()
+        routing, forced, *_ = current()
         if forced is Forced.PRIMARY or _is_session(model):
             return primary, "forced"
         if forced is Forced.REPLICA:
             return _on_replica(routing.replica(primary), primary, "forced")
-        rules = _UNPINNED if forced is Forced.UNPINNED else routing
+        rules = OUTSIDE if forced is Forced.UNPINNED else routing
         if rules.writes:
             return primary, "method"
         if rules.wrote:
@@ -111,9 +113,6 @@ class PinningReplicaRouter(ReplicaRouter):
         if rules.store_down:
             return primary, "store down"
         return _on_replica(routing.replica(primary), primary, "replica")
-
-
-_UNPINNED = Routing()
 
 
 def _on_replica(alias: str, primary: str, reason: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ the context, cannot see each other's.
 """
 
 import enum
-from collections.abc import Set
+from collections.abc import Collection, Set
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol
 
@@ -34,7 +34,10 @@ class PinSource(Protocol):
 
     def load(self, request: HttpRequest) -> Pin | None: ...
 
-    def client(self, request: HttpRequest) -> Any: ...
+    def client(self, request: HttpRequest) -> Collection[str]: ...
+
+    @property
+    def client_may_change(self) -> bool: ...
 
 
 class Routing:
@@ -62,6 +65,10 @@ class Routing:
         """The replica of ``primary`` for the next read."""
         return topology().next_replica(primary)
 
+    def homeless_pin(self) -> Pin | None:
+        """The pin that was found under a key which the client no longer has: its session's key has changed."""
+        return None
+
     def is_of(self, request: HttpRequest) -> bool:
         """Is this the routing of ``request``?"""
         return False
@@ -83,7 +90,8 @@ class RequestRouting(Routing):
         self._request = request
         self._store = store
         self._user: Any = _UNASKED
-        self._client: Any = _UNASKED
+        self._client: Collection[str] | None = None
+        self._found_by: Collection[str] = ()
         self._replicas: dict[str, str] = {}
         self._request_blocks: dict[str | None, Atomic] = {}
 
@@ -96,9 +104,10 @@ class RequestRouting(Routing):
     def pinned(self) -> Set[str]:
         """The primaries that the pin of this client is on, looked up at the first call.
 
-        Looked up again only when the user has become known since, and the store files pins by user.
+        Looked up again only when the client has become another for the store since, as by a user who is known by now.
         """
-        if _user_so_far(self._request) is not self._user and self._look_up():
+        is_other = _user_so_far(self._request) is not self._user
+        if (is_other or self._store.client_may_change) and self._look_up():
             self._user = _user_so_far(self._request)
         return frozenset() if self.pin is None else self.pin.holds.keys()
 
@@ -108,6 +117,13 @@ class RequestRouting(Routing):
         if replica is None:
             replica = self._replicas.setdefault(primary, topology().next_replica(primary))
         return replica
+
+    def homeless_pin(self) -> Pin | None:
+        try:
+            with_keys = set(self._store.client(self._request)) if self.pin else set()
+        except (PinStoreUnavailable, SynchronousOnlyOperation):
+            return None
+        return None if with_keys.issuperset(self._found_by) else self.pin
 
     def is_of(self, request: HttpRequest) -> bool:
         return request is self._request
@@ -119,15 +135,16 @@ class RequestRouting(Routing):
 
     def _look_up(self) -> bool:
         """Ask the store, while its own reads go to the primary. Return whether that has settled the question."""
-        push(Forced.PRIMARY)
+        push(Forced.PRIMARY, self)
         try:
             client = self._store.client(self._request)
-            if self._client is _UNASKED or client != self._client:
+            if client != self._client:
                 pin = self._store.load(self._request)
-                self._client = client
-                self.store_down = False
                 if pin is not None:
                     self.pin = pin.merge(self.pin)
+                    self._found_by = client
+                self._client = client
+            self.store_down = False
         except SynchronousOnlyOperation:
             # On the event loop: unknown for this read, but a later one on a thread can ask.
             self.store_down = True
@@ -135,7 +152,7 @@ class RequestRouting(Routing):
         except PinStoreUnavailable:
             self.store_down = True
         finally:
-            pop()
+            pop(self)
         return True
 
 
@@ -153,6 +170,7 @@ class Scope(NamedTuple):
     routing: Routing
     forced: Forced | None = None
     outer: "Scope | None" = None
+    block: object = None
 
 
 def current() -> Scope:
@@ -165,17 +183,15 @@ def resume(scope: Scope) -> None:
     _scope.set(scope)
 
 
-def push(forced: Forced) -> None:
-    """Enter a block of code that forces ``forced``."""
+def push(forced: Forced, block: object) -> None:
+    """Enter ``block``, which forces ``forced``."""
     outer = _scope.get()
-    _scope.set(Scope(outer.routing, forced, outer))
+    _scope.set(Scope(outer.routing, forced, outer, block))
 
 
-def pop() -> None:
-    """Leave the block of code that was entered last."""
-    outer = _scope.get().outer
-    if outer is not None:
-        _scope.set(outer)
+def pop(block: object) -> None:
+    """Leave ``block``, as it was entered last; blocks entered after it, which a generator may have left open, stay."""
+    _scope.set(_without(_scope.get(), block))
 
 
 def force(forced: Forced) -> None:
@@ -183,8 +199,16 @@ def force(forced: Forced) -> None:
     _scope.set(_scope.get()._replace(forced=forced))
 
 
+OUTSIDE = Routing()
+
 _UNASKED = object()
-_scope: ContextVar[Scope] = ContextVar("multidb_scope", default=Scope(Routing()))  # noqa: B039  # a Scope is never changed
+_scope: ContextVar[Scope] = ContextVar("multidb_scope", default=Scope(OUTSIDE))  # noqa: B039  # a Scope is never changed
+
+
+def _without(scope: Scope, block: object) -> Scope:
+    if scope.outer is None:
+        return scope
+    return scope.outer if scope.block is block else scope._replace(outer=_without(scope.outer, block))
 
 
 def _user_so_far(request: HttpRequest) -> Any:

@@ -4,8 +4,8 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,38 +42,64 @@ def _unrouted() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def redis_port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a real redis-server, started for the tests and stopped after them."""
+    with _redis_server(request, tmp_path_factory.mktemp("redis")) as port:
+        yield port
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a real Redis Cluster of one node, started for the tests and stopped after them."""
+    with _redis_server(request, tmp_path_factory.mktemp("cluster"), "--cluster-enabled", "yes") as port:
+        with redis.Redis(port=port) as client:
+            client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+            _wait_until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
+        yield port
+
+
+@contextmanager
+def _redis_server(request: pytest.FixtureRequest, directory: Path, *options: str) -> Iterator[int]:
     if shutil.which("redis-server") is None:
         missing = "redis-server is not on PATH"
         if request.config.getoption("--services"):
             pytest.fail(missing)
         pytest.skip(missing)
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _free_port()
     server = subprocess.Popen(
-        ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"],
-        cwd=tmp_path_factory.mktemp("redis"),
+        ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no", *options],
+        cwd=directory,
         stdout=subprocess.DEVNULL,
     )
     try:
-        _wait_for_redis(port)
+        _wait_until(lambda: _answers(port))
         yield port
     finally:
         server.terminate()
         server.wait(timeout=10)
 
 
-def _wait_for_redis(port: int) -> None:
-    deadline = time.monotonic() + 10
+def _free_port() -> int:
+    """A port that is free, and whose bus port is one, 10,000 above, if a Redis Cluster is to listen there."""
+    while True:
+        with closing(socket.socket()) as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if port < 55_000:
+            return port
+
+
+def _answers(port: int) -> bool:
     with redis.Redis(port=port) as client:
-        while True:
-            try:
-                client.ping()
-            except redis.ConnectionError:
-                assert time.monotonic() < deadline, "redis-server did not start"
-                time.sleep(0.02)
-            else:
-                return
+        try:
+            return bool(client.ping())
+        except redis.ConnectionError:
+            return False
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "redis-server did not start"
+        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -33,6 +33,15 @@ class Book(ReplicaMixin, models.Model):
     from_queryset = ReplicaQuerySet.as_manager()
 
 
+class Bookmark(ReplicaMixin, models.Model):
+    """Refers to a model that is routed by its manager, and to one that is not."""
+
+    post = models.ForeignKey(Post, models.CASCADE)
+    book = models.OneToOneField(Book, models.CASCADE)
+
+    objects = ReplicaManager()
+
+
 class PinRow(models.Model):
     """What the README's own store keeps."""
 

@@ -85,6 +85,8 @@ DOUBTFUL = [
     ("multidb.E025", "KeyError: 'nowhere'", {"MULTIDB_PIN_STORE": store(f"{__name__}.Unmakeable")}),
     ("multidb.E022", "'default'", {"MULTIDB_PIN_STORE": store(REDIS), "CACHES": {"default": NO_LOCATION}}),
     ("multidb.E022", "scheme", {"MULTIDB_PIN_STORE": store(REDIS), "CACHES": {"default": NO_SCHEME}}),
+    ("multidb.E021", "'.'", {"MULTIDB_PIN_STORE": store(".")}),
+    ("multidb.E025", "prefix is None", {"MULTIDB_PIN_STORE": store(CACHE, prefix=None)}),
     ("multidb.E021", "'Store'", {"MULTIDB_PIN_STORE": store("Store")}),
     ("multidb.E021", "subclass", {"MULTIDB_PIN_STORE": store("multidb.pins.Pin")}),
     ("multidb.E021", "subclass", {"MULTIDB_PIN_STORE": store("multidb.backends.get_pin_store")}),

@@ -87,6 +87,7 @@ IMPOSSIBLE = [
         ("pinning_seconds", -1, "multidb.E010", []),
         ("pinning_seconds", "soon", "multidb.E010", []),
         ("pinning_seconds", None, "multidb.E010", []),
+        ("pinning_seconds", 10**400, "multidb.E010", []),
         ("pinning_seconds", True, "multidb.E010", []),
         ("pinning_seconds", float("nan"), "multidb.E010", []),
         ("pinning_seconds", float("inf"), "multidb.E010", ["31536000"]),

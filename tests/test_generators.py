@@ -5,7 +5,8 @@ import inspect
 import pytest
 from asgiref.sync import sync_to_async
 
-from multidb.pinning import use_primary_db, use_replica
+from multidb import routing
+from multidb.pinning import pin_this_thread, unpin_this_thread, use_primary_db, use_replica
 from tests.test_pinning import alias
 
 
@@ -30,6 +31,49 @@ def test_a_generator_reads_in_its_block_and_its_consumer_in_its_own() -> None:
     with pytest.raises(StopIteration) as stopped:
         next(steps)
     assert stopped.value.value == "returned"
+
+
+def test_what_a_generator_says_of_its_thread_holds_to_its_next_step_only_for_itself() -> None:
+    @use_primary_db
+    def work():
+        unpin_this_thread()
+        yield
+        yield alias()
+
+    steps = work()
+    next(steps)
+    assert alias() == "replica"
+    pin_this_thread()
+    assert next(steps) == "replica"
+
+
+async def test_what_an_async_generator_says_of_its_thread_holds_to_its_next_step() -> None:
+    @use_primary_db
+    async def work():
+        unpin_this_thread()
+        yield
+        yield alias()
+
+    steps = work()
+    await anext(steps)
+    pin_this_thread()
+    assert await anext(steps) == "replica"
+
+
+def test_a_generator_left_open_in_a_block_takes_no_other_block_with_it() -> None:
+    """It is not decorated, so its block is around its consumer until it is closed; the consumer's own stays."""
+
+    def work():
+        with use_replica:
+            yield
+
+    steps = work()
+    next(steps)
+    with use_primary_db:
+        steps.close()
+        assert alias() == "primary"
+    assert alias() == "replica"
+    assert routing.current().outer is None
 
 
 def test_a_generator_that_is_closed_cleans_up_in_its_block() -> None:

@@ -12,7 +12,7 @@ from django.urls import path
 from multidb import ReplicaManager, ReplicaMixin, ReplicaQuerySet
 from multidb.pinning import use_primary_db
 from tests.conftest import REPLICAS, Replication
-from tests.models import Book, BookQuerySet, Post, Shelf
+from tests.models import Book, Bookmark, BookQuerySet, Post, Shelf
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -119,6 +119,15 @@ def test_as_manager_routes_too(shelf: Shelf) -> None:
     assert read_from(Book.from_queryset.all()) in REPLICAS
 
 
+def test_as_manager_says_that_it_was_built_so() -> None:
+    """What migrations ask."""
+    assert Book.from_queryset.deconstruct()[0] is True
+
+
+def test_django_s_own_queryset_class_becomes_ours() -> None:
+    assert ReplicaManager.from_queryset(models.QuerySet)._queryset_class is ReplicaQuerySet
+
+
 def test_a_queryset_is_pickled_and_read_again(shelf: Shelf) -> None:
     copied = pickle.loads(pickle.dumps(Shelf.objects.all()))
     assert copied.get() == shelf
@@ -139,6 +148,32 @@ def test_related_managers_read_from_replicas_and_write_to_the_primary(shelf: She
     replication.catch_up()
     assert Book.objects.select_related("shelf").get(pages=600).shelf == shelf
     assert [len(each.book_set.all()) for each in Shelf.objects.prefetch_related("book_set")] == [2]
+
+
+def test_what_belongs_to_an_object_that_was_read_by_name_is_written_to_the_primary(
+    shelf: Shelf, replication: Replication
+) -> None:
+    """The object being one without the mixin, read from a replica by ``using()``."""
+    Bookmark.objects.create(post=Post.objects.create(text="x"), book=Book.objects.using("default").get())
+    replication.catch_up()
+    post = Post.objects.using("replica-1").get()
+    with CaptureAll() as queries:
+        post.bookmark_set.update(book=Book.objects.using("default").get())
+        post.bookmark_set.all().delete()
+    assert set(queries.aliases) == {"default"}
+
+
+def test_objects_that_come_along_belong_to_the_primary_too(shelf: Shelf, replication: Replication) -> None:
+    """Whatever their model: an ordinary one would be saved to the replica otherwise."""
+    Bookmark.objects.create(post=Post.objects.create(text="old"), book=Book.objects.using("default").get())
+    replication.catch_up()
+    with CaptureAll() as queries:
+        bookmark = Bookmark.objects.select_related("post", "book__shelf").get()
+    assert set(queries.aliases) <= set(REPLICAS)
+    with CaptureAll() as queries:
+        bookmark.post.save()
+        bookmark.book.shelf.save()
+    assert set(queries.aliases) == {"default"}
 
 
 def test_objects_read_from_two_replicas_may_be_related(shelf: Shelf) -> None:
@@ -195,6 +230,14 @@ def test_a_manager_without_the_mixin_is_an_error_unless_a_router_is_there(settin
     messages = [message for message in Loose.check() if message.id.startswith("multidb")]
     assert [message.id for message in messages] == ([] if routers else ["multidb.E040"])
     assert not routers or isinstance(router.routers[0].db_for_read(Loose), str)
+
+
+@isolate_apps("tests")
+def test_a_mixin_after_the_model_is_an_error() -> None:
+    class Wrong(models.Model, ReplicaMixin):
+        objects = ReplicaManager()
+
+    assert [message.id for message in Wrong.check()] == ["multidb.E040"]
 
 
 def test_a_model_with_the_mixin_passes() -> None:

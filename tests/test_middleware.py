@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.db import connections
 from django.http import FileResponse, HttpRequest, HttpResponse
-from django.test import AsyncClient, Client, RequestFactory
+from django.test import AsyncClient, AsyncRequestFactory, Client, RequestFactory
 from rest_framework.authtoken.models import Token
 
 from multidb import routing
@@ -134,6 +134,59 @@ def test_a_pin_on_another_primary_is_kept_when_the_session_key_changes(
     assert pin.holds.keys() == {"default", "users"}
 
 
+@pytest.mark.parametrize("name", STORES)
+def test_a_pin_follows_a_client_who_logs_in_by_a_link(
+    request: pytest.FixtureRequest, ada: User, client: Client, replication: Replication, name: str
+) -> None:
+    """A ``GET`` that pins nobody, and that changes the key under which the pin was found."""
+    use_store(request, name)
+    client.get("/remember")
+    client.post("/nothing")
+    assert client.get("/log-in-by-get").json()["reason"] == "pinned"
+    replication.catch_up()
+    assert client.get("/read").json()["reason"] == "pinned"
+
+
+def test_a_client_known_by_the_project_s_own_key_only_inside_the_view_is_looked_up_then(
+    request: pytest.FixtureRequest, keyed_store: str
+) -> None:
+    use_store(request, keyed_store, keys=["tests.views.api_client"])
+    headers = {"X-Api-Key": "secret"}
+    Client().post("/api-with-keys", headers=headers)
+    assert Client().get("/api-with-keys", headers=headers).json() == {"reasons": ["replica", "pinned"]}
+
+
+@pytest.mark.parametrize("path", ["/read", "/nothing", "/marked?write=yes"])
+def test_a_session_cookie_of_a_session_that_is_gone_is_left_alone(store: str, client: Client, path: str) -> None:
+    """A read neither deletes it nor varies on it."""
+    client.cookies["sessionid"] = "gonegonegonegonegonegonegonegone"
+    response = client.get(path)
+    assert "sessionid" not in response.cookies
+    assert not response.has_header("Vary")
+
+
+async def test_a_client_that_hangs_up_is_pinned_all_the_same(
+    request: pytest.FixtureRequest, ada: User, async_client: AsyncClient
+) -> None:
+    """Its request is cancelled, as a server under ASGI does; its write may be made."""
+    use_store(request, "redis")
+    headers = {"authorization": "Token ada's"}
+    begun = asyncio.Event()
+
+    async def hang(request: HttpRequest) -> HttpResponse:
+        begun.set()
+        await asyncio.sleep(60)
+        return HttpResponse()
+
+    post = AsyncRequestFactory().post("/", headers=headers)
+    task = asyncio.create_task(PinningRouterMiddleware(hang)(post))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await async_client.get("/aread", headers=headers)).json()["reason"] == "pinned"
+
+
 def test_logging_out_pins_whoever_is_left(store: str, ada: User, client: Client, replication: Replication) -> None:
     sign_in(client, replication)
     client.post("/log-out")
@@ -177,10 +230,11 @@ def test_a_view_that_raises_after_it_wrote_pins(store: str, ada: User, replicati
     assert client.get("/read").json() == {"texts": ["failed"], "alias": "default", "reason": "pinned"}
 
 
+@pytest.mark.parametrize("path", ["/stream", "/stream-file"])
 @pytest.mark.parametrize(("method", "expected"), [("post", "default method"), ("get", "default pinned")])
-def test_a_streamed_response_reads_as_its_request_did(client: Client, method: str, expected: str) -> None:
+def test_a_streamed_response_reads_as_its_request_did(client: Client, path: str, method: str, expected: str) -> None:
     client.post("/post", {"text": "mine"})
-    response = getattr(client, method)("/stream")
+    response = getattr(client, method)(path)
     assert response.getvalue().decode().splitlines() == [expected] * 2
 
 
@@ -310,22 +364,38 @@ class TestOnItsOwn:
         pinning.process_request(rf.post("/"))
         assert pinning_cookie() not in pinning.process_response(rf.get("/"), HttpResponse()).cookies
 
+    def test_the_pin_of_another_request_is_not_its_own(
+        self, pinning: PinningRouterMiddleware, rf: RequestFactory, settings
+    ) -> None:
+        settings.REPLICA_DATABASES = {"default": ["replica-1"], "users": ["users-replica"]}
+        written = pinning.process_response(rf.post("/"), HttpResponse())
+        settings.REPLICA_DATABASES = ["replica-1"]
+        request = rf.get("/")
+        request.COOKIES[pinning_cookie()] = written.cookies[pinning_cookie()].value
+        pinning.process_request(request)
+        assert this_thread_is_pinned()
+        other = rf.get("/")
+        other.COOKIES[pinning_cookie()] = (
+            pinning.process_response(rf.post("/"), HttpResponse()).cookies[pinning_cookie()].value
+        )
+        assert get_pin_store().load(other).holds.keys() == {"default"}
+
     def test_it_needs_a_view_to_call(self) -> None:
         with pytest.raises(ValueError, match="get_response"):
             PinningRouterMiddleware(None)
 
 
 class Overridden(PinningRouterMiddleware):
-    """A project's own subclass, as django-multidb-router allows: staff read from the primary, and nobody is pinned."""
+    """A project's own subclass, as django-multidb-router allows: it reads, pins staff, and keeps no pins."""
 
     def process_request(self, request: HttpRequest) -> HttpResponse | None:
         super().process_request(request)
-        if "staff" in request.GET:
+        if "staff" in request.GET and not User.objects.filter(username="nobody"):
             pin_this_thread()
         return HttpResponse("closed") if "closed" in request.GET else None
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        response["X-Own"] = "yes"
+        response["X-Own"] = str(User.objects.count())
         return response
 
 
@@ -342,7 +412,7 @@ def test_a_subclass_overrides_either_hook(client: Client) -> None:
     assert client.get("/read").json()["reason"] == "replica"
     assert client.get("/read?closed").content == b"closed"
     assert not client.post("/read").cookies
-    assert client.get("/read")["X-Own"] == "yes"
+    assert client.get("/read")["X-Own"] == "0"
 
 
 @pytest.mark.usefixtures("_overridden")
@@ -350,7 +420,7 @@ async def test_a_subclass_overrides_either_hook_under_asgi(async_client: AsyncCl
     assert (await async_client.get("/aread", {"staff": "1"})).json()["reason"] == "forced"
     assert (await async_client.get("/aread")).json()["reason"] == "replica"
     assert (await async_client.get("/aread", {"closed": "1"})).content == b"closed"
-    assert (await async_client.get("/aread"))["X-Own"] == "yes"
+    assert (await async_client.get("/aread"))["X-Own"] == "0"
 
 
 def test_a_file_is_sent_as_django_sends_it(rf: RequestFactory, tmp_path: Path) -> None:

@@ -39,6 +39,10 @@ def test_what_is_no_pin_is_none_and_no_error(text: str | bytes) -> None:
     assert Pin.decode(text) is None
 
 
+def test_a_time_is_rounded_up() -> None:
+    assert Pin.on(["default"], 1.0001).holds["default"].until == 1001
+
+
 def test_merging_takes_the_later_time_of_each_primary() -> None:
     first = Pin({"default": Hold(1), "users": Hold(5)})
     second = Pin({"default": Hold(3), "logs": Hold(2)})

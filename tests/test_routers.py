@@ -23,8 +23,10 @@ class Store:
         self.pin = Pin.on(primaries, 0) if primaries else None
         self.down = down
 
-    def client(self, request: HttpRequest) -> None:
-        return None
+    client_may_change = False
+
+    def client(self, request: HttpRequest) -> list[str]:
+        return []
 
     def load(self, request: HttpRequest) -> Pin | None:
         if self.down:
@@ -238,6 +240,20 @@ class TestSeveralPrimaries:
         assert router.db_for_read(Session) == "users-replica"
         assert router.db_for_write(Post) == "default"
         assert router.db_for_read(Post) == "replica-1"
+
+    def test_routers_that_are_replaced_are_asked_no_more(self, monkeypatch) -> None:
+        ours, *others = router.routers
+        assert ours.db_for_write(Session) == "users"
+        monkeypatch.setattr(router, "routers", [ours])
+        assert ours.db_for_write(Session) == "default"
+        monkeypatch.setattr(router, "routers", [ours, *others])
+        assert ours.db_for_write(Session) == "users"
+
+    def test_an_object_that_is_not_saved_yet_is_of_its_model_s_primary(self) -> None:
+        session, post = Session(), Post()
+        session._state.db = "users-replica"
+        assert router.routers[0].allow_relation(Session(), session) is True
+        assert router.routers[0].allow_relation(post, session) is None
 
     def test_routers_before_ours_go_first(self, settings) -> None:
         settings.DATABASE_ROUTERS = [f"{__name__}.UsersRouter", "multidb.ReplicaRouter"]

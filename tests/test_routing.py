@@ -26,9 +26,11 @@ class CountingStore:
         self.by_user = by_user
         self.read_from: list[str] = []
 
-    def client(self, request: HttpRequest) -> Any:
+    client_may_change = False
+
+    def client(self, request: HttpRequest) -> list[str]:
         user = request.__dict__.get("user")
-        return user.pk if self.by_user and user is not None else None
+        return [str(user.pk)] if self.by_user and user is not None else []
 
     def load(self, request: HttpRequest) -> Pin | None:
         self.read_from.append(router.db_for_read(Post))
@@ -114,6 +116,71 @@ def test_a_pin_once_found_stays_although_the_next_look_up_finds_none(request_: H
     assert read() == "default"
     request_.user = User(pk=1)
     assert read() == "default"
+
+
+def test_two_look_ups_count_together(request_: HttpRequest) -> None:
+    store = CountingStore(PIN, Pin.on(["users"], 0), by_user=True)
+    state = begin(request_, store)
+    read()
+    request_.user = User(pk=1)
+    assert state.pinned() == {"default", "users"}
+
+
+def test_a_client_that_may_change_is_compared_at_each_read_and_looked_up_when_it_has(request_: HttpRequest) -> None:
+    store = CountingStore(None, PIN)
+    store.client_may_change = True
+    keys: list[str] = []
+    store.client = lambda request: list(keys)
+    begin(request_, store)
+    assert [read(), read()] != ["default"] * 2
+    assert store.loads == 1
+    keys.append("known")
+    assert read() == "default"
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"), [(["a", "b"], None), (["a", "b", "c"], None), (["b", "c"], PIN), ([], PIN)], ids=str
+)
+def test_a_pin_is_homeless_where_a_key_that_found_it_is_gone(
+    request_: HttpRequest, now: list[str], expected: Pin | None
+) -> None:
+    store = CountingStore(PIN)
+    store.client = lambda request: ["a", "b"]
+    state = begin(request_, store)
+    assert state.homeless_pin() is None
+    read()
+    store.client = lambda request: now
+    assert state.homeless_pin() == expected
+
+
+@pytest.mark.parametrize("error", [PinStoreUnavailable, SynchronousOnlyOperation])
+def test_a_pin_whose_keys_cannot_be_told_is_left_where_it_is(
+    request_: HttpRequest, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = begin(request_, CountingStore(PIN))
+    read()
+
+    def client(store: CountingStore, request: HttpRequest) -> list[str]:
+        raise error
+
+    monkeypatch.setattr(CountingStore, "client", client)
+    assert state.homeless_pin() is None
+
+
+def test_a_store_that_could_not_be_asked_for_a_moment_is_not_down_for_the_rest(request_: HttpRequest) -> None:
+    store = CountingStore(by_user=True)
+    begin(request_, store)
+    request_.user = User(pk=1)
+    assert read() in REPLICAS
+    original, store.client = store.client, _on_the_event_loop
+    request_.user = User(pk=1)
+    assert read() == "default"
+    store.client = original
+    assert read() in REPLICAS
+
+
+def _on_the_event_loop(request: HttpRequest) -> list[str]:
+    raise SynchronousOnlyOperation
 
 
 def test_a_user_who_changes_nothing_for_the_store_is_not_looked_up_again(request_: HttpRequest) -> None:

@@ -2,8 +2,10 @@
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import authenticate, login, logout
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.db import router, transaction
-from django.http import HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
+from django.http import FileResponse, HttpResponse, HttpResponseRedirect, JsonResponse, StreamingHttpResponse
 from django.template.response import SimpleTemplateResponse
 from django.views import View
 from rest_framework.authentication import TokenAuthentication
@@ -96,6 +98,11 @@ def stream(request):
     return StreamingHttpResponse(f"{answer()['alias']} {answer()['reason']}\n" for _ in range(2))
 
 
+def stream_file(request):
+    """A file made as it is sent."""
+    return FileResponse(f"{answer()['alias']} {answer()['reason']}\n" for _ in range(2))
+
+
 async def astream(request):
     async def chunks():
         for _ in range(2):
@@ -137,6 +144,20 @@ def log_in_after_a_read(request):
 def log_out(request):
     logout(request)
     return HttpResponse()
+
+
+def log_out_elsewhere(request):
+    """Loads the session, which another request then deletes."""
+    assert request.session["visits"]
+    Session.objects.all().delete()
+    return HttpResponse()
+
+
+def log_in_by_get(request):
+    """What a link in a mail does, or the answer of another site: it reads, and changes the session's key."""
+    first = answer()
+    login(request, User.objects.get(username="ada"), "django.contrib.auth.backends.ModelBackend")
+    return JsonResponse(first)
 
 
 def who(request):
@@ -223,6 +244,19 @@ async def apost(request):
 async def aget_that_writes(request):
     await Post.objects.acreate(text="by get")
     return HttpResponse()
+
+
+def api_with_keys(request):
+    """Its client is known only when a table of keys has been read."""
+    first = answer()["reason"]
+    request.api_client = request.headers["X-Api-Key"]
+    if request.method == "POST":
+        return HttpResponse()
+    return JsonResponse({"reasons": [first, answer()["reason"]]})
+
+
+def api_client(request):
+    return getattr(request, "api_client", None)
 
 
 class Api(APIView):

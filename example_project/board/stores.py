@@ -1,7 +1,7 @@
 """SwitchedPinStore: the pin store that the page can switch, to see what each does."""
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
 from django.core.checks import CheckMessage
 from django.http import HttpRequest
@@ -81,8 +81,8 @@ class SwitchedPinStore(PinStore):
     def save(self, request: HttpRequest, response: HttpResponseBase, pin: Pin) -> None:
         self.in_use.store.save(request, response, pin)
 
-    def client(self, request: HttpRequest) -> Any:
-        return self.in_use.name, self.in_use.store.client(request)
+    def client(self, request: HttpRequest) -> Collection[str]:
+        return self.in_use.store.client(request)
 
     def check(self) -> list[CheckMessage]:
         return [message for choice in CHOICES.values() for message in choice.store.check()]

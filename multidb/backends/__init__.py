@@ -28,7 +28,7 @@ _built: tuple[Any, PinStore] | None = None
 def _build(setting: PinStoreSetting) -> PinStore:
     try:
         backend = import_string(setting.backend)
-    except ImportError as error:
+    except (ImportError, ValueError) as error:
         raise SettingError(
             "multidb.E021",
             f"MULTIDB_PIN_STORE has the BACKEND {setting.backend!r}, which cannot be imported: {error}.",

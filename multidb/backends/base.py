@@ -3,9 +3,8 @@
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage
@@ -64,12 +63,15 @@ class PinStore(ABC):
         """The async twin of ``save``."""
         await sync_to_async(self.save)(request, response, pin)
 
-    def client(self, request: HttpRequest) -> Any:
-        """What tells this client's pins from others', as far as ``request`` knows by now.
+    client_may_change = False
+    """Whether ``client`` may answer otherwise during a request though ``request.user`` is the same."""
 
-        When the answer changes during a request, the pin is looked up again. ``None`` where it cannot change.
+    def client(self, request: HttpRequest) -> Collection[str]:
+        """What pins of this client are filed under, as far as ``request`` knows by now; empty if that never changes.
+
+        When the answer changes during a request, the pin is looked up again.
         """
-        return None
+        return ()
 
     def check(self) -> list[CheckMessage]:
         """What ``manage.py check`` has to say about this store."""

@@ -31,6 +31,10 @@ HASH_LENGTH = 32
 PLAIN = re.compile(r"[A-Za-z0-9_-]{1,36}")
 
 
+# What Memcached takes, with room for the rest of the key.
+PREFIX = re.compile(r"[!-~]{0,64}")
+
+
 class KeyedPinStore(PinStore):
     """A store that files a pin under keys of the client: all that apply when writing, any when reading.
 
@@ -50,8 +54,13 @@ class KeyedPinStore(PinStore):
                 f"The option keys is {keys!r}. Set a list with one or more of "
                 f"{', '.join(map(repr, KEYS))} and dotted paths to functions."
             )
+        if not isinstance(prefix, str) or not PREFIX.fullmatch(prefix):
+            raise ImproperlyConfigured(
+                f"The option prefix is {prefix!r}. Set at most 64 printable ASCII characters without spaces."
+            )
         self._functions = {name: _key_function(name) for name in keys}
         self._prefix = prefix
+        self.client_may_change = not KEYS.keys() >= self._functions.keys()
 
     def client(self, request: HttpRequest) -> list[str]:
         with reading():
@@ -115,12 +124,13 @@ def user(request: HttpRequest) -> str | None:
 
 def session(request: HttpRequest) -> str | None:
     """The key of a session that exists."""
-    if _session_key_is_its_content():
+    found = getattr(request, "session", None)
+    if found is None or _session_key_is_its_content():
         return None
-    # Loading it clears the key of a session that is gone.
-    _from_session(request, USER_IN_SESSION)
-    found: str | None = getattr(getattr(request, "session", None), "session_key", None)
-    return found
+    with unaccessed(found):
+        found.get(USER_IN_SESSION)  # Loading it clears the key of a session that is gone.
+        key: str | None = found.session_key
+    return key
 
 
 def authorization(request: HttpRequest) -> str | None:

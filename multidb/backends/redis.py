@@ -16,8 +16,15 @@ from multidb.pins import latest_milliseconds
 # responses arrive does not matter. What is there and is no pin is replaced, and so is a hold later than ARGV[3], the
 # latest that a right clock can have written: ``Pin.held`` would not count it, nor what was merged with it.
 MERGE = """
+local function check(primary, hold)
+    local is_whole = type(hold[1]) == 'number' and hold[1] % 1 == 0
+    local has_position = hold[2] == nil or type(hold[2]) == 'table'
+    assert(type(primary) == 'string' and is_whole and has_position and not hold[3])
+end
+
 local function merge(pin, old)
     for primary, hold in pairs(old) do
+        check(primary, hold)
         local new = pin[primary]
         if hold[1] > tonumber(ARGV[3]) then
             hold = nil
@@ -71,7 +78,8 @@ class RedisPinStore(CachePinStore):
         latest = latest_milliseconds(time.time(), conf.pinning_seconds)
         with self._connection().pipeline(transaction=False) as pipeline:
             for key in keys:
-                pipeline.eval(MERGE, 1, key, text, str(milliseconds), str(latest))
+                # Not eval(), which the pipeline of a Redis Cluster refuses, though the script is for one key.
+                pipeline.execute_command("EVAL", MERGE, 1, key, text, milliseconds, latest)
             pipeline.execute()
         return True
 

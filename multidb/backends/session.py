@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from django.contrib.sessions.backends.base import SessionBase
+from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -15,9 +16,9 @@ SESSION_KEY = "_multidb_pin"
 class SessionPinStore(PinStore):
     """Keeps the pin in ``request.session``, whatever its engine.
 
-    A client without a session is pinned by the signed cookie: no session is made for a pin. Two responses that save
-    one session at once overwrite each other, as they do for whatever else is in it. Needs ``SessionMiddleware`` before
-    ``PinningRouterMiddleware``.
+    A client without a session is pinned by the signed cookie: no session is made for a pin. A request that writes saves
+    the session, and may overwrite what another changes in it at that moment, as every save of it may. Needs
+    ``SessionMiddleware`` before ``PinningRouterMiddleware``.
     """
 
     def _read(self, request: HttpRequest) -> Iterable[str | None]:
@@ -35,16 +36,40 @@ class SessionPinStore(PinStore):
         with unaccessed(session):
             if not session.keys() - {SESSION_KEY}:
                 return False
-        # Not inside: a response that carries a session must vary on its cookie, or a shared cache gives it to others.
-        session[SESSION_KEY] = text
-        return True
+        if session.modified or settings.SESSION_SAVE_EVERY_REQUEST:
+            session[SESSION_KEY] = text
+            return True
+        return _saved(session, text)
 
 
 @contextmanager
 def unaccessed(session: SessionBase) -> Iterator[None]:
-    """Look into ``session`` without that making the response vary on its cookie."""
-    accessed = session.accessed
+    """Look into ``session`` without that making the response vary on its cookie, or delete it."""
+    accessed, key = session.accessed, session.session_key
     try:
         yield
     finally:
         session.accessed = accessed
+        if session.session_key != key:
+            # It is gone. Whoever uses it finds that out: until then it is as if it had not been loaded.
+            session._session_key = key
+            session.__dict__.pop("_session_cache", None)
+
+
+def _saved(session: SessionBase, text: str) -> bool:
+    """Save ``text`` in a session that nobody else has changed.
+
+    Here and not by ``SessionMiddleware``, which would fail the request if the session has been deleted meanwhile.
+    """
+    accessed, key = session.accessed, session.session_key
+    session[SESSION_KEY] = text
+    try:
+        session.save()
+    except UpdateError:
+        return False
+    else:
+        return True
+    finally:
+        # The key of a session in a signed cookie is its content, which the middleware has to send.
+        session.modified = session.session_key != key
+        session.accessed = accessed or session.modified

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.core.cache.backends.locmem import LocMemCache
 from django.http import HttpResponse
 from django.test import RequestFactory
@@ -25,6 +26,32 @@ def test_a_pin_that_the_cache_did_not_take_goes_into_the_cookie(rf: RequestFacto
     request = rf.get("/", headers={"authorization": "Token x"})
     get_pin_store().save(request, response, Pin.on(["default"], clock() + 10))
     assert response.cookies
+
+
+class RefusingOne(LocMemCache):
+    """A cache that takes all keys but one, as Memcached does of which one server is down."""
+
+    def set_many(self, data: Any, timeout: Any = None, version: Any = None) -> list[str]:
+        refused, *taken = data
+        super().set_many({key: data[key] for key in taken}, timeout, version)
+        return [refused]
+
+
+def test_a_pin_that_the_cache_took_under_one_key_needs_no_cookie(rf: RequestFactory, settings, clock: Clock) -> None:
+    settings.CACHES = {"default": {"BACKEND": f"{__name__}.RefusingOne", "LOCATION": "one"}}
+    settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE}
+    request, response = rf.get("/", headers={"authorization": "Token x"}), HttpResponse()
+    request.user = User(pk=7)
+    get_pin_store().save(request, response, Pin.on(["default"], clock() + 10))
+    assert not response.cookies
+    assert get_pin_store().load(request) is not None
+
+
+def test_a_pin_of_less_than_a_second_is_kept(local_cache: None, rf: RequestFactory, settings, clock: Clock) -> None:
+    settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE, "OPTIONS": {"alias": "pins"}}
+    request = rf.get("/", headers={"authorization": "Token x"})
+    get_pin_store().save(request, HttpResponse(), Pin.on(["default"], clock() + 0.9))
+    assert get_pin_store().load(request) is not None
 
 
 def test_a_key_ends_with_its_pin(local_cache: None, rf: RequestFactory, settings, clock: Clock) -> None:

@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import ImproperlyConfigured
+from django.db import router
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
@@ -17,7 +19,8 @@ from multidb.backends.cookie import SignedCookiePinStore
 from multidb.middleware import pinning_cookie
 from multidb.pinning import use_primary_db
 from multidb.pins import Hold, Pin
-from tests.conftest import COOKIE, SESSION, Clock
+from tests.conftest import COOKIE, SESSION, Clock, use_store
+from tests.models import Post
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -110,6 +113,13 @@ def test_the_further_position_of_each_stream_wins(store: str, requests: Requests
     response = save(get_pin_store(), requests(response), second)
     pin = get_pin_store().load(requests(response))
     assert pin.holds == {"default": Hold(now, {"0": "02", "1": "09", "2": "05"}), "users": Hold(now)}
+
+
+def test_a_position_that_is_not_known_of_either_pin_stays_unknown(store: str, requests: Requests, clock: Clock) -> None:
+    now = int(clock() * 1000) + 10_000
+    response = save(get_pin_store(), requests(), Pin({"default": Hold(now)}))
+    response = save(get_pin_store(), requests(response), Pin({"default": Hold(now, {"0": "01"})}))
+    assert get_pin_store().load(requests(response)).holds == {"default": Hold(now)}
 
 
 def test_a_pin_ends_at_its_time(store: str, requests: Requests, clock: Clock) -> None:
@@ -208,6 +218,39 @@ def test_an_impossible_setting_is_raised_and_not_logged_away(settings, client, s
     settings.MULTIDB_PINNING_SECONDS = -1
     with pytest.raises(ImproperlyConfigured, match="MULTIDB_PINNING_SECONDS is -1"):
         get_pin_store().save(client.get("/nothing").wsgi_request, HttpResponse(), Pin.on(["default"], 0))
+
+
+@pytest.mark.parametrize("name", ["session", "fake redis"])
+def test_an_impossible_setting_is_raised_when_a_pin_is_looked_up(
+    request: pytest.FixtureRequest, settings, requests: Requests, name: str, clock: Clock
+) -> None:
+    use_store(request, name)
+    save(get_pin_store(), requests(), Pin.on(["default"], clock() + 10))
+    settings.MULTIDB_PINNING_SECONDS = -1
+    with pytest.raises(ImproperlyConfigured, match="MULTIDB_PINNING_SECONDS is -1"):
+        get_pin_store().load(requests())
+
+
+class ReadingStore(PinStore):
+    """Notes where its own reads go."""
+
+    aliases: ClassVar[list[str]] = []
+
+    def _read(self, request: HttpRequest) -> list[str]:
+        self.aliases.append(router.db_for_read(Post))
+        return []
+
+    def _write(self, request: HttpRequest, response: HttpResponse, text: str, seconds: float) -> bool:
+        self.aliases.append(router.db_for_read(Post))
+        return True
+
+
+def test_a_store_reads_from_the_primary(settings, client, async_client) -> None:
+    """Also while it saves the pin of a request that reads from a replica."""
+    settings.MULTIDB_PIN_STORE = {"BACKEND": f"{__name__}.ReadingStore"}
+    assert client.get("/marked?write=yes").json()["reason"] == "replica"
+    assert async_to_sync(async_client.get)("/marked?write=yes").status_code == 200
+    assert ReadingStore.aliases == ["default"] * 6
 
 
 class OwnPinStore(PinStore):

@@ -93,6 +93,12 @@ def test_a_secret_key_that_was_rotated_still_counts(pin: Pin, settings) -> None:
     assert load(cookie) == pin
 
 
+def test_one_that_no_browser_need_keep_is_no_pin(clock: Clock) -> None:
+    cookie = cookie_of(Pin.on([f"primary-{number}" for number in range(200)], clock() + 10))
+    assert len(cookie) > 4096
+    assert load(cookie) is None
+
+
 def test_it_is_short(pin: Pin) -> None:
     """One of two primaries fits a header many times over."""
     assert len(cookie_of(Pin.on(["default", "users"], 1_700_000_000))) < 130

@@ -158,6 +158,7 @@ def test_a_session_that_is_gone_is_no_key(rf: RequestFactory) -> None:
     request = rf.get("/")
     request.session = SessionStore("gonegonegonegonegonegonegonegone")
     assert keys(request) == []
+    assert keys(request, keys=["session"]) == []
 
 
 def test_a_session_whose_key_is_its_content_is_no_key(rf: RequestFactory, settings, session: SessionStore) -> None:
@@ -195,6 +196,23 @@ def test_a_pin_is_found_under_any_of_its_keys(
     by_session.session = session
     by_authorization = rf.get("/", headers={"authorization": TOKEN})
     assert all(get_pin_store().load(each) for each in (by_user, by_session, by_authorization))
+
+
+def test_pins_under_two_keys_of_one_client_count_together(keyed_store: str, rf: RequestFactory, clock: Clock) -> None:
+    pins = {"user": Pin.on(["users"], clock() + 10), "authorization": Pin.on(["default"], clock() + 10)}
+    by_user = with_user(rf, User(pk=7))
+    by_authorization = rf.get("/", headers={"authorization": TOKEN})
+    get_pin_store().save(by_user, HttpResponse(), pins["user"])
+    get_pin_store().save(by_authorization, HttpResponse(), pins["authorization"])
+    both = rf.get("/", headers={"authorization": TOKEN})
+    both.user = User(pk=7)
+    assert get_pin_store().load(both).holds.keys() == {"default", "users"}
+
+
+@pytest.mark.parametrize("prefix", [None, 5, "a b", "a\n", "é", "x" * 65])
+def test_a_prefix_that_not_every_cache_takes_is_refused(prefix: Any) -> None:
+    with pytest.raises(ImproperlyConfigured, match="The option prefix is"):
+        CachePinStore(prefix=prefix)
 
 
 def test_prefixes_keep_projects_apart(

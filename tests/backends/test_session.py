@@ -1,10 +1,13 @@
 """The session store: in the session where there is one, in the cookie where there is none."""
 
+import time
+
 import pytest
 from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
+from multidb.backends.cookie import SignedCookiePinStore
 from multidb.backends.session import SESSION_KEY, SessionPinStore
 from multidb.middleware import pinning_cookie
 from multidb.pins import Pin
@@ -25,15 +28,18 @@ def test_a_session_that_exists_carries_the_pin(client: Client) -> None:
     assert SESSION_KEY in client.session
 
 
-def test_a_response_that_carries_the_session_varies_on_its_cookie(client: Client) -> None:
+def test_a_response_varies_on_the_session_cookie_only_where_it_carries_it(client: Client) -> None:
     """Else a shared cache would give one visitor's session to the next."""
-    client.get("/remember")
-    response = client.get("/aget-that-writes")
-    assert response.cookies["sessionid"].value
+    response = client.post("/remember")
+    assert "sessionid" in response.cookies
     assert "Cookie" in response["Vary"]
+    response = client.post("/nothing")
+    assert not response.cookies
+    assert not response.has_header("Vary")
+    assert client.get("/read").json()["reason"] == "pinned"
 
 
-def test_the_session_is_accessed_when_the_pin_is_written(rf: RequestFactory) -> None:
+def test_a_session_that_the_view_changed_is_accessed(rf: RequestFactory) -> None:
     """From this Django decides on ``Vary``, in its first releases of 5.2 from this alone."""
     request = rf.get("/")
     request.session = SessionStore()
@@ -41,6 +47,49 @@ def test_the_session_is_accessed_when_the_pin_is_written(rf: RequestFactory) -> 
     request.session.accessed = False
     SessionPinStore().save(request, HttpResponse(), Pin.on(["default"], 1))
     assert request.session.accessed
+
+
+@pytest.mark.parametrize("everyone", [False, True], ids=["as needed", "SESSION_SAVE_EVERY_REQUEST"])
+def test_a_pin_is_kept_however_sessions_are_saved(client: Client, settings, everyone: bool) -> None:
+    settings.SESSION_SAVE_EVERY_REQUEST = everyone
+    client.get("/remember")
+    client.post("/nothing")
+    assert SESSION_KEY in client.session
+    assert client.get("/read").json()["reason"] == "pinned"
+
+
+def test_a_session_deleted_meanwhile_fails_no_request_and_loses_no_pin(client: Client) -> None:
+    """A log-out in another tab, while a view that does not touch the session writes."""
+    client.get("/remember")
+    response = client.post("/log-out-elsewhere")
+    assert response.status_code == 200
+    assert pinning_cookie() in response.cookies
+    assert client.get("/read").json()["reason"] == "pinned"
+
+
+def test_a_session_that_cannot_be_saved_fails_no_request_and_loses_no_pin(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.get("/remember")
+
+    def fail(self: SessionStore, must_create: bool = False) -> None:
+        raise OSError("the session store is down")
+
+    monkeypatch.setattr(SessionStore, "save", fail)
+    response = client.post("/nothing")
+    assert pinning_cookie() in response.cookies
+    assert "could not be written" in caplog.text
+
+
+def test_a_session_that_holds_only_a_pin_is_none(rf: RequestFactory) -> None:
+    """It was emptied by a log-out, say, and is not kept for the pin's sake."""
+    request, response = rf.get("/"), HttpResponse()
+    request.session = SessionStore()
+    request.session[SESSION_KEY] = ""
+    store = SessionPinStore()
+    store.fallback = SignedCookiePinStore()
+    store.save(request, response, Pin.on(["default"], time.time() + 10))
+    assert pinning_cookie() in response.cookies
 
 
 def test_no_session_is_made_for_a_pin(client: Client) -> None:
