@@ -39,8 +39,6 @@ class ReplicaQuerySet(models.QuerySet[Model]):
         manager._built_with_as_manager = True
         return manager
 
-    as_manager.queryset_only = True  # type: ignore[attr-defined]  # Django's mark for what is not copied to managers
-
 
 class ReplicaManager(models.Manager[Model]):
     """Reads go where ``PinningReplicaRouter`` sends them, without any router. For models with ``ReplicaMixin``."""
