@@ -11,6 +11,7 @@ from django.db import router
 from django.http import HttpResponse
 from django.test import AsyncClient, Client
 from django.urls import path
+from django.utils.decorators import method_decorator
 
 from multidb import pinning
 from multidb.middleware import pinning_cookie
@@ -26,7 +27,7 @@ from multidb.pinning import (
 )
 from tests.conftest import REPLICAS, Replication
 from tests.models import Post
-from tests.views import remember
+from tests.views import AsyncByClass, ByClass, remember
 
 with_replicas = [
     pytest.mark.django_db(transaction=True, databases="__all__"),
@@ -207,6 +208,22 @@ class TestViews:
         assert response.json()["reason"] == "forced"
         assert pins(response)
 
+    @pytest.mark.parametrize("path", ["/writes", "/async-writes"])
+    def test_a_whole_class_by_its_dispatch(self, client: Client, settings, path: str) -> None:
+        settings.ROOT_URLCONF = __name__
+        response = client.get(path)
+        assert response.json()["reason"] == "forced"
+        assert pins(response)
+
+    @pytest.mark.parametrize("path", ["/writes", "/async-writes"])
+    async def test_a_whole_class_by_its_dispatch_under_asgi(
+        self, async_client: AsyncClient, settings, path: str
+    ) -> None:
+        settings.ROOT_URLCONF = __name__
+        response = await async_client.get(path)
+        assert response.json()["reason"] == "forced"
+        assert pins(response)
+
     async def test_an_async_view_that_writes(self, async_client: AsyncClient) -> None:
         assert pins(await async_client.get("/aget-that-writes"))
         assert (await async_client.get("/aread")).json()["reason"] == "pinned"
@@ -278,4 +295,12 @@ async def ais_pinned(request) -> HttpResponse:
     return HttpResponse(f"{on_the_loop} {await sync_to_async(this_thread_is_pinned)()}")
 
 
-urlpatterns = [path("is-pinned", is_pinned), path("ais-pinned", ais_pinned), path("remember", remember)]
+by_dispatch = method_decorator(db_write, name="dispatch")
+
+urlpatterns = [
+    path("is-pinned", is_pinned),
+    path("ais-pinned", ais_pinned),
+    path("remember", remember),
+    path("writes", by_dispatch(type("Writes", (ByClass,), {})).as_view()),
+    path("async-writes", by_dispatch(type("AsyncWrites", (AsyncByClass,), {})).as_view()),
+]
