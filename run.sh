@@ -40,13 +40,13 @@ install() {
 demo() {
     install demo
     local port="${PORT:-8000}"
-    .venv/bin/python - "$port" <<'EOF' || fail "PORT is $port: set the number of a port that is free, from 1 to 65535."
+    [[ $port =~ ^[1-9][0-9]{0,4}$ ]] && .venv/bin/python - "$port" <<'EOF' || fail "PORT is $port: set the number of a port that is free, from 1 to 65535."
 import socket, sys
 with socket.socket() as probe:
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         probe.bind(("127.0.0.1", int(sys.argv[1])))
-    except (OSError, OverflowError, ValueError):
+    except (OSError, OverflowError):
         sys.exit(1)
 EOF
     .venv/bin/python example_project/manage.py setup_board >/dev/null

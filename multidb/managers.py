@@ -89,17 +89,26 @@ class ReplicaMixin:
 class _OfThePrimary(ModelIterable):  # type: ignore[type-arg]  # generic in the stubs only
     """Objects whose related ones, read in the same query, belong to the primary too, whatever their models are."""
 
+    queryset: Any
+
     def __iter__(self) -> Iterator[Any]:
+        for known in self.queryset._known_related_objects.values():
+            for related in known.values():
+                related._state.db = _primary(related._state.db)
         for read in super().__iter__():
-            _give_to_primary(read)
+            read._state.db = _primary(read._state.db)
+            if self.queryset.query.select_related:
+                _give_to_primary(read, set())
             yield read
 
 
-def _give_to_primary(read: models.Model) -> None:
+def _give_to_primary(read: models.Model, given: set[int]) -> None:
+    """Give ``read`` to the primary, and all that came along: in its fields or, by ``FilteredRelation``, beside them."""
+    given.add(id(read))
     read._state.db = _primary(read._state.db)
-    for related in read._state.fields_cache.values():
-        if isinstance(related, models.Model) and related._state.db in topology().primary_of:
-            _give_to_primary(related)
+    for related in (*read._state.fields_cache.values(), *vars(read).values()):
+        if isinstance(related, models.Model) and id(related) not in given:
+            _give_to_primary(related, given)
 
 
 def _primary(alias: str | None) -> str | None:

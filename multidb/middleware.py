@@ -12,6 +12,7 @@ from django.utils.deprecation import MiddlewareMixin
 
 from multidb import routing
 from multidb.backends import get_pin_store
+from multidb.backends.base import CLIENT_CLOSED_REQUEST
 from multidb.conf import SameSite, conf
 from multidb.generators import astepwise, stepwise
 from multidb.pinning import use_primary_db
@@ -46,7 +47,8 @@ class PinningRouterMiddleware(MiddlewareMixin):
             return await self.aprocess_response(request, response)
         except asyncio.CancelledError:
             # The client has gone, but what it asked for may be done all the same.
-            await asyncio.shield(self.aprocess_response(request, HttpResponse()))
+            unsent = HttpResponse(status=CLIENT_CLOSED_REQUEST)
+            await asyncio.shield(self.aprocess_response(request, unsent))
             raise
         finally:
             routing.resume(outer)

@@ -91,7 +91,7 @@ class ForcedReads:
     """Forces where reads go, as a context manager and as a decorator.
 
     Blocks nest, and the innermost wins. Decorates sync and async functions and generators. Holds no state, so that one
-    object serves every thread and task.
+    object serves every thread and task; of two blocks of one kind that end out of order, the inner one ends first.
     """
 
     def __init__(self, forced: Forced) -> None:

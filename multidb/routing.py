@@ -6,6 +6,7 @@ the context, cannot see each other's.
 """
 
 import enum
+import time
 from collections.abc import Collection, Set
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol
@@ -16,6 +17,7 @@ from django.db.transaction import Atomic
 from django.http import HttpRequest
 from django.utils.functional import LazyObject
 
+from multidb.conf import conf
 from multidb.pins import Pin, PinStoreUnavailable
 from multidb.replicas import topology
 
@@ -91,6 +93,8 @@ class RequestRouting(Routing):
         self._store = store
         self._user: Any = _UNASKED
         self._client: Collection[str] | None = None
+        self._client_may_change = store.client_may_change
+        self._load_failed = False
         self._found_by: Collection[str] = ()
         self._replicas: dict[str, str] = {}
         self._request_blocks: dict[str | None, Atomic] = {}
@@ -107,7 +111,7 @@ class RequestRouting(Routing):
         Looked up again only when the client has become another for the store since, as by a user who is known by now.
         """
         is_other = _user_so_far(self._request) is not self._user
-        if (is_other or self._store.client_may_change) and self._look_up():
+        if (is_other or self._client_may_change) and self._look_up():
             self._user = _user_so_far(self._request)
         return frozenset() if self.pin is None else self.pin.holds.keys()
 
@@ -119,11 +123,13 @@ class RequestRouting(Routing):
         return replica
 
     def homeless_pin(self) -> Pin | None:
+        if self.pin is None:
+            return None
         try:
-            with_keys = set(self._store.client(self._request)) if self.pin else set()
+            kept = set(self._store.client(self._request)).issuperset(self._found_by)
         except (PinStoreUnavailable, SynchronousOnlyOperation):
             return None
-        return None if with_keys.issuperset(self._found_by) else self.pin
+        return None if kept else self.pin.held(time.time(), conf.pinning_seconds)
 
     def is_of(self, request: HttpRequest) -> bool:
         return request is self._request
@@ -139,21 +145,31 @@ class RequestRouting(Routing):
         try:
             client = self._store.client(self._request)
             if client != self._client:
-                pin = self._store.load(self._request)
-                if pin is not None:
-                    self.pin = pin.merge(self.pin)
-                    self._found_by = client
-                self._client = client
-            self.store_down = False
+                self._load(client)
+            self.store_down = self._load_failed
         except SynchronousOnlyOperation:
             # On the event loop: unknown for this read, but a later one on a thread can ask.
             self.store_down = True
             return False
         except PinStoreUnavailable:
             self.store_down = True
+            self._client_may_change = False
         finally:
             pop(self)
         return True
+
+    def _load(self, client: Collection[str]) -> None:
+        try:
+            pin = self._store.load(self._request)
+        except PinStoreUnavailable:
+            self._load_failed = True
+        else:
+            self._load_failed = False
+            if pin is not None:
+                self.pin = pin.merge(self.pin)
+                self._found_by = client
+        # After the pin: another thread of this request that sees it asks no more.
+        self._client = client
 
 
 class Forced(enum.Enum):

@@ -38,6 +38,7 @@ class Bookmark(ReplicaMixin, models.Model):
 
     post = models.ForeignKey(Post, models.CASCADE)
     book = models.OneToOneField(Book, models.CASCADE)
+    before = models.ForeignKey("self", models.SET_NULL, null=True)
 
     objects = ReplicaManager()
 

@@ -4,6 +4,7 @@ import pickle
 
 import pytest
 from django.db import connections, models, router, transaction
+from django.db.models import FilteredRelation, Q
 from django.http import HttpResponse
 from django.test import Client
 from django.test.utils import isolate_apps
@@ -165,15 +166,26 @@ def test_what_belongs_to_an_object_that_was_read_by_name_is_written_to_the_prima
 
 def test_objects_that_come_along_belong_to_the_primary_too(shelf: Shelf, replication: Replication) -> None:
     """Whatever their model: an ordinary one would be saved to the replica otherwise."""
-    Bookmark.objects.create(post=Post.objects.create(text="old"), book=Book.objects.using("default").get())
+    post, book = Post.objects.create(text="old"), Book.objects.using("default").get()
+    first = Bookmark.objects.create(post=post, book=book)
+    Bookmark.objects.create(post=post, book=Book.objects.create(shelf=shelf), before=first)
     replication.catch_up()
     with CaptureAll() as queries:
-        bookmark = Bookmark.objects.select_related("post", "book__shelf").get()
+        bookmark = Bookmark.objects.select_related("post", "book__shelf", "before__post").get(before=first)
+        marked = Bookmark.objects.annotate(old=FilteredRelation("post", condition=Q(post__text="old")))
+        by_condition = marked.select_related("old").get(pk=first.pk)
     assert set(queries.aliases) <= set(REPLICAS)
     with CaptureAll() as queries:
-        bookmark.post.save()
-        bookmark.book.shelf.save()
+        for read in (bookmark.post, bookmark.book.shelf, bookmark.before, bookmark.before.post, by_condition.old):
+            read.save()
     assert set(queries.aliases) == {"default"}
+
+
+def test_what_belongs_to_an_object_that_was_read_by_name_is_read(shelf: Shelf, replication: Replication) -> None:
+    Bookmark.objects.create(post=Post.objects.create(text="x"), book=Book.objects.using("default").get())
+    replication.catch_up()
+    post = Post.objects.using("replica-1").get()
+    assert post.bookmark_set.get().post is post
 
 
 def test_objects_read_from_two_replicas_may_be_related(shelf: Shelf) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.db import connections
 from django.http import FileResponse, HttpRequest, HttpResponse
@@ -156,21 +157,36 @@ def test_a_client_known_by_the_project_s_own_key_only_inside_the_view_is_looked_
     assert Client().get("/api-with-keys", headers=headers).json() == {"reasons": ["replica", "pinned"]}
 
 
+def test_a_pin_follows_a_client_who_logs_out_by_a_link(
+    store: str, ada: User, client: Client, replication: Replication
+) -> None:
+    sign_in(client, replication)
+    client.post("/nothing")
+    assert client.get("/log-out-by-get").json()["reason"] == "pinned"
+    assert client.get("/read").json()["reason"] == "pinned"
+
+
+@pytest.mark.parametrize("engine", ["db", "signed_cookies"])
 @pytest.mark.parametrize("path", ["/read", "/nothing", "/marked?write=yes"])
-def test_a_session_cookie_of_a_session_that_is_gone_is_left_alone(store: str, client: Client, path: str) -> None:
+def test_a_session_cookie_of_a_session_that_is_gone_is_left_alone(
+    store: str, client: Client, settings, path: str, engine: str
+) -> None:
     """A read neither deletes it nor varies on it."""
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
     client.cookies["sessionid"] = "gonegonegonegonegonegonegonegone"
     response = client.get(path)
     assert "sessionid" not in response.cookies
     assert not response.has_header("Vary")
 
 
+@pytest.mark.parametrize("name", ["redis", "session"])
 async def test_a_client_that_hangs_up_is_pinned_all_the_same(
-    request: pytest.FixtureRequest, ada: User, async_client: AsyncClient
+    request: pytest.FixtureRequest, ada: User, async_client: AsyncClient, name: str
 ) -> None:
-    """Its request is cancelled, as a server under ASGI does; its write may be made."""
-    use_store(request, "redis")
+    """Its request is cancelled, as a server under ASGI does; its write may be made, the session's change is not."""
+    use_store(request, name)
     headers = {"authorization": "Token ada's"}
+    await async_client.get("/remember")
     begun = asyncio.Event()
 
     async def hang(request: HttpRequest) -> HttpResponse:
@@ -179,12 +195,15 @@ async def test_a_client_that_hangs_up_is_pinned_all_the_same(
         return HttpResponse()
 
     post = AsyncRequestFactory().post("/", headers=headers)
+    post.session = SessionStore(async_client.cookies["sessionid"].value)
+    await post.session.aset("visits", 99)
     task = asyncio.create_task(PinningRouterMiddleware(hang)(post))
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (await async_client.get("/aread", headers=headers)).json()["reason"] == "pinned"
+    assert (await async_client.get("/remember")).json()["visits"] == 2
 
 
 def test_logging_out_pins_whoever_is_left(store: str, ada: User, client: Client, replication: Replication) -> None:

@@ -1,5 +1,6 @@
 """The state of one request: the pin looked up once, when a read needs it, and nothing kept outside a request."""
 
+import time
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from multidb import routing
 from multidb.pinning import this_thread_is_pinned, use_replica
 from multidb.pins import Pin, PinStoreUnavailable
 from multidb.routing import RequestRouting, Scope
-from tests.conftest import REPLICAS, use_store
+from tests.conftest import REPLICAS, Clock, use_store
 from tests.models import Post
 
 
@@ -139,18 +140,29 @@ def test_a_client_that_may_change_is_compared_at_each_read_and_looked_up_when_it
 
 
 @pytest.mark.parametrize(
-    ("now", "expected"), [(["a", "b"], None), (["a", "b", "c"], None), (["b", "c"], PIN), ([], PIN)], ids=str
+    ("now", "is_homeless"), [(["a", "b"], False), (["a", "b", "c"], False), (["b", "c"], True), ([], True)], ids=str
 )
 def test_a_pin_is_homeless_where_a_key_that_found_it_is_gone(
-    request_: HttpRequest, now: list[str], expected: Pin | None
+    request_: HttpRequest, now: list[str], is_homeless: bool
 ) -> None:
-    store = CountingStore(PIN)
+    pin = Pin.on(["default"], time.time() + 10)
+    store = CountingStore(pin)
     store.client = lambda request: ["a", "b"]
     state = begin(request_, store)
     assert state.homeless_pin() is None
     read()
     store.client = lambda request: now
-    assert state.homeless_pin() == expected
+    assert state.homeless_pin() == (pin if is_homeless else None)
+
+
+def test_a_pin_that_has_run_out_by_the_end_of_the_request_is_not_homeless(request_: HttpRequest, clock: Clock) -> None:
+    store = CountingStore(Pin.on(["default"], clock() + 10))
+    store.client = lambda request: ["a"]
+    state = begin(request_, store)
+    read()
+    store.client = lambda request: ["b"]
+    clock.advance(11)
+    assert state.homeless_pin() is None
 
 
 @pytest.mark.parametrize("error", [PinStoreUnavailable, SynchronousOnlyOperation])
@@ -193,11 +205,27 @@ def test_a_user_who_changes_nothing_for_the_store_is_not_looked_up_again(request
     assert store.loads == 1
 
 
-def test_a_store_that_is_down_is_asked_once(request_: HttpRequest) -> None:
+@pytest.mark.parametrize("may_change", [False, True])
+def test_a_store_that_is_down_is_asked_once(request_: HttpRequest, may_change: bool) -> None:
     store = CountingStore(PinStoreUnavailable())
+    store.client_may_change = may_change
     begin(request_, store)
     assert [read(), read()] == ["default", "default"]
     assert store.loads == 1
+
+
+def test_a_client_that_cannot_be_told_is_asked_for_once(request_: HttpRequest) -> None:
+    store, asked = CountingStore(), []
+    store.client_may_change = True
+
+    def fail(request: HttpRequest) -> list[str]:
+        asked.append(request)
+        raise PinStoreUnavailable
+
+    store.client = fail
+    begin(request_, store)
+    assert [read(), read()] == ["default", "default"]
+    assert len(asked) == 1
 
 
 def test_a_store_that_cannot_be_asked_on_the_event_loop_is_asked_by_the_next_read(request_: HttpRequest) -> None:

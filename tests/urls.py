@@ -24,6 +24,7 @@ urlpatterns = [
         "log_out",
         "log_out_elsewhere",
         "log_in_by_get",
+        "log_out_by_get",
         "stream_file",
         "api_with_keys",
         "who",

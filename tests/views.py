@@ -160,6 +160,12 @@ def log_in_by_get(request):
     return JsonResponse(first)
 
 
+def log_out_by_get(request):
+    first = answer()
+    logout(request)
+    return JsonResponse(first)
+
+
 def who(request):
     return JsonResponse({"user": request.user.get_username(), **answer()})
 

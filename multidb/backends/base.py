@@ -17,6 +17,9 @@ from multidb.pins import Pin, PinStoreUnavailable
 
 logger = logging.getLogger("multidb")
 
+# The status that nginx logs for a client that has gone before it was answered; no response with it is sent.
+CLIENT_CLOSED_REQUEST = 499
+
 
 class PinStore(ABC):
     """Keeps a client's pin from the response that set it to the requests that follow.

@@ -17,7 +17,7 @@ from django.utils.functional import LazyObject, empty
 from django.utils.module_loading import import_string
 
 from multidb.backends.base import PinStore, reading
-from multidb.backends.session import unaccessed
+from multidb.backends.session import peek
 
 DEFAULT_KEYS = ("user", "session", "authorization")
 DEFAULT_PREFIX = "multidb"
@@ -127,9 +127,7 @@ def session(request: HttpRequest) -> str | None:
     found = getattr(request, "session", None)
     if found is None or _session_key_is_its_content():
         return None
-    with unaccessed(found):
-        found.get(USER_IN_SESSION)  # Loading it clears the key of a session that is gone.
-        key: str | None = found.session_key
+    key: str | None = None if peek(found) is None else found.session_key
     return key
 
 
@@ -159,10 +157,8 @@ def _key_function(name: str) -> KeyFunction:
 
 def _from_session(request: HttpRequest, name: str) -> Any:
     found = getattr(request, "session", None)
-    if found is None:
-        return None
-    with unaccessed(found):
-        return found.get(name)
+    content = found is not None and peek(found)
+    return content.get(name) if content else None
 
 
 def _session_key_is_its_content() -> bool:

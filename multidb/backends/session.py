@@ -1,16 +1,18 @@
 """SessionPinStore: the pin is part of the Django session."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable
+from typing import Any
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from multidb.backends.base import PinStore
+from multidb.backends.base import CLIENT_CLOSED_REQUEST, PinStore
 
 SESSION_KEY = "_multidb_pin"
+
+_GONE = "_multidb_gone"
 
 
 class SessionPinStore(PinStore):
@@ -21,39 +23,53 @@ class SessionPinStore(PinStore):
     ``SessionMiddleware`` before ``PinningRouterMiddleware``.
     """
 
+    def client(self, request: HttpRequest) -> Collection[str]:
+        key = getattr(getattr(request, "session", None), "session_key", None)
+        return [key] if key else []
+
     def _read(self, request: HttpRequest) -> Iterable[str | None]:
         session = getattr(request, "session", None)
-        if session is None:
-            return []
-        with unaccessed(session):
-            return [session.get(SESSION_KEY)]
+        content = session is not None and peek(session)
+        return [content.get(SESSION_KEY)] if content else []
 
     def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> bool:
         session = getattr(request, "session", None)
         # Django saves no session with a server error.
         if session is None or response.status_code >= 500:
             return False
-        with unaccessed(session):
-            if not session.keys() - {SESSION_KEY}:
-                return False
-        if session.modified or settings.SESSION_SAVE_EVERY_REQUEST:
+        is_unsent = response.status_code == CLIENT_CLOSED_REQUEST
+        if is_unsent:
+            # What the view has changed in its own is not saved either.
+            session = type(session)(session.session_key)
+        content = peek(session)
+        if not content or not content.keys() - {SESSION_KEY}:
+            return False
+        if not is_unsent and (session.modified or settings.SESSION_SAVE_EVERY_REQUEST):
             session[SESSION_KEY] = text
             return True
         return _saved(session, text)
 
 
-@contextmanager
-def unaccessed(session: SessionBase) -> Iterator[None]:
-    """Look into ``session`` without that making the response vary on its cookie, or delete it."""
-    accessed, key = session.accessed, session.session_key
+def peek(session: SessionBase) -> dict[str, Any] | None:
+    """What is in ``session``, or ``None`` if it has a key, but is gone.
+
+    Leaves no trace of having been there: the response is not made to vary on the session's cookie, nor to delete it.
+    """
+    key = session.session_key
+    if key is not None and vars(session).get(_GONE) == key:
+        return None
+    accessed, modified = session.accessed, session.modified
     try:
-        yield
+        content = dict(session.items())
     finally:
-        session.accessed = accessed
-        if session.session_key != key:
-            # It is gone. Whoever uses it finds that out: until then it is as if it had not been loaded.
-            session._session_key = key
-            session.__dict__.pop("_session_cache", None)
+        session.accessed, session.modified = accessed, modified
+    if session.session_key == key:
+        return content
+    # Loading it has cleared its key. Whoever uses the session shall find that out for themselves.
+    session._session_key = key
+    vars(session).pop("_session_cache", None)
+    vars(session)[_GONE] = key
+    return None
 
 
 def _saved(session: SessionBase, text: str) -> bool:

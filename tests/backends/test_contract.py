@@ -165,6 +165,15 @@ def test_a_session_is_not_marked_as_read_by_a_look_up(store: str, requests: Requ
     assert not request.session.modified
 
 
+def test_a_session_that_is_gone_is_loaded_once(
+    store: str, rf: RequestFactory, django_assert_max_num_queries: Any
+) -> None:
+    request = Browser(rf, "gonegonegonegonegonegonegonegone").request()
+    with use_primary_db, django_assert_max_num_queries(1):
+        get_pin_store().client(request)
+        assert get_pin_store().load(request) is None
+
+
 def test_a_user_is_found_without_a_query_for_it(
     keyed_store: str, rf: RequestFactory, clock: Clock, django_assert_num_queries: Any
 ) -> None:

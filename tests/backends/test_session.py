@@ -49,6 +49,15 @@ def test_a_session_that_the_view_changed_is_accessed(rf: RequestFactory) -> None
     assert request.session.accessed
 
 
+def test_a_session_in_a_signed_cookie_is_sent_and_varied_on(client: Client, settings) -> None:
+    """Though the view left it alone: its cookie is where it is saved."""
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+    client.get("/remember")
+    response = client.post("/nothing")
+    assert "sessionid" in response.cookies
+    assert "Cookie" in response["Vary"]
+
+
 @pytest.mark.parametrize("everyone", [False, True], ids=["as needed", "SESSION_SAVE_EVERY_REQUEST"])
 def test_a_pin_is_kept_however_sessions_are_saved(client: Client, settings, everyone: bool) -> None:
     settings.SESSION_SAVE_EVERY_REQUEST = everyone
