@@ -92,13 +92,14 @@ class _OfThePrimary(ModelIterable):  # type: ignore[type-arg]  # generic in the 
     queryset: Any
 
     def __iter__(self) -> Iterator[Any]:
-        for known in self.queryset._known_related_objects.values():
-            for related in known.values():
-                related._state.db = _primary(related._state.db)
+        known = [each for by_key in self.queryset._known_related_objects.values() for each in by_key.values()]
+        for each in known:
+            each._state.db = _primary(each._state.db)
         for read in super().__iter__():
             read._state.db = _primary(read._state.db)
             if self.queryset.query.select_related:
-                _give_to_primary(read, set())
+                # Not through those that were there before, and what the project has linked to them.
+                _give_to_primary(read, {id(each) for each in known})
             yield read
 
 

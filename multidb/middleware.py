@@ -6,13 +6,13 @@ from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.deprecation import MiddlewareMixin
 
 from multidb import routing
 from multidb.backends import get_pin_store
-from multidb.backends.base import CLIENT_CLOSED_REQUEST
+from multidb.backends.base import UnsentResponse
 from multidb.conf import SameSite, conf
 from multidb.generators import astepwise, stepwise
 from multidb.pinning import use_primary_db
@@ -47,8 +47,7 @@ class PinningRouterMiddleware(MiddlewareMixin):
             return await self.aprocess_response(request, response)
         except asyncio.CancelledError:
             # The client has gone, but what it asked for may be done all the same.
-            unsent = HttpResponse(status=CLIENT_CLOSED_REQUEST)
-            await asyncio.shield(self.aprocess_response(request, unsent))
+            await asyncio.shield(self.aprocess_response(request, UnsentResponse()))
             raise
         finally:
             routing.resume(outer)

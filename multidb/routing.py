@@ -95,7 +95,7 @@ class RequestRouting(Routing):
         self._client: Collection[str] | None = None
         self._client_may_change = store.client_may_change
         self._load_failed = False
-        self._found_by: Collection[str] = ()
+        self._found_by: set[str] = set()
         self._replicas: dict[str, str] = {}
         self._request_blocks: dict[str | None, Atomic] = {}
 
@@ -126,7 +126,7 @@ class RequestRouting(Routing):
         if self.pin is None:
             return None
         try:
-            kept = set(self._store.client(self._request)).issuperset(self._found_by)
+            kept = self._found_by.issubset(self._store.client(self._request))
         except (PinStoreUnavailable, SynchronousOnlyOperation):
             return None
         return None if kept else self.pin.held(time.time(), conf.pinning_seconds)
@@ -146,6 +146,7 @@ class RequestRouting(Routing):
             client = self._store.client(self._request)
             if client != self._client:
                 self._load(client)
+            self._client_may_change = self._store.client_may_change
             self.store_down = self._load_failed
         except SynchronousOnlyOperation:
             # On the event loop: unknown for this read, but a later one on a thread can ask.
@@ -167,7 +168,7 @@ class RequestRouting(Routing):
             self._load_failed = False
             if pin is not None:
                 self.pin = pin.merge(self.pin)
-                self._found_by = client
+                self._found_by |= set(client)
         # After the pin: another thread of this request that sees it asks no more.
         self._client = client
 

@@ -1,5 +1,6 @@
 """Routing by model, without any router: reads in turn from the replicas, writes to the primary."""
 
+import itertools
 import pickle
 
 import pytest
@@ -179,6 +180,21 @@ def test_objects_that_come_along_belong_to_the_primary_too(shelf: Shelf, replica
         for read in (bookmark.post, bookmark.book.shelf, bookmark.before, bookmark.before.post, by_condition.old):
             read.save()
     assert set(queries.aliases) == {"default"}
+
+
+def test_what_the_project_has_linked_to_an_object_is_not_walked_through(shelf: Shelf, replication: Replication) -> None:
+    """Not for each row of what belongs to it, nor at all: a chain may be deeper than Python's stack."""
+    chain = [Bookmark(pk=pk) for pk in range(2000)]
+    for bookmark, before in itertools.pairwise(chain):
+        bookmark.before = before
+    first = Bookmark.objects.create(post=Post.objects.create(text="x"), book=Book.objects.using("default").get())
+    first.before = chain[0]
+    elsewhere = chain[1]
+    elsewhere._state.db = "replica-1"
+    Bookmark.objects.create(post=first.post, book=Book.objects.create(shelf=shelf), before=first)
+    replication.catch_up()
+    assert [read.before for read in first.bookmark_set.select_related("post")] == [first]
+    assert elsewhere._state.db == "replica-1"
 
 
 def test_what_belongs_to_an_object_that_was_read_by_name_is_read(shelf: Shelf, replication: Replication) -> None:

@@ -155,6 +155,38 @@ def test_a_pin_is_homeless_where_a_key_that_found_it_is_gone(
     assert state.homeless_pin() == (pin if is_homeless else None)
 
 
+def test_a_pin_found_under_two_clients_keys_is_homeless_without_either(request_: HttpRequest) -> None:
+    """A visitor's and, after the log-in, the user's: the visitor's part is nowhere else."""
+    pin = Pin.on(["default"], time.time() + 10)
+    store = CountingStore(pin, pin, by_user=True)
+    store.client = lambda request: ["session-1"] if "user" not in vars(request) else ["session-2", "user"]
+    state = begin(request_, store)
+    read()
+    request_.user = User(pk=1)
+    read()
+    assert store.loads == 2
+    assert state.homeless_pin() == pin
+
+
+def test_a_key_that_could_not_be_told_once_is_asked_for_again_when_it_can(request_: HttpRequest) -> None:
+    store = CountingStore(None, PIN)
+    store.client_may_change = True
+    answers = iter([PinStoreUnavailable(), [], ["tenant"]])
+
+    def client(request: HttpRequest) -> list[str]:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    store.client = client
+    begin(request_, store)
+    assert [read(), read()] == ["default", "default"]
+    request_.user = User(pk=1)
+    assert read() in REPLICAS
+    assert read() == "default"
+
+
 def test_a_pin_that_has_run_out_by_the_end_of_the_request_is_not_homeless(request_: HttpRequest, clock: Clock) -> None:
     store = CountingStore(Pin.on(["default"], clock() + 10))
     store.client = lambda request: ["a"]

@@ -173,7 +173,7 @@ def who(request):
 def remember(request):
     """Changes the session without a write to anything else."""
     request.session["visits"] = request.session.get("visits", 0) + 1
-    return JsonResponse({"visits": request.session["visits"]})
+    return JsonResponse({"visits": request.session["visits"]}, status=int(request.GET.get("status", 200)))
 
 
 class ByClass(View):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from multidb.conf import conf
@@ -17,8 +17,9 @@ from multidb.pins import Pin, PinStoreUnavailable
 
 logger = logging.getLogger("multidb")
 
-# The status that nginx logs for a client that has gone before it was answered; no response with it is sent.
-CLIENT_CLOSED_REQUEST = 499
+
+class UnsentResponse(HttpResponse):
+    """Stands for the response to a client that has gone: nothing that is set on it arrives."""
 
 
 class PinStore(ABC):

@@ -8,7 +8,7 @@ from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from multidb.backends.base import CLIENT_CLOSED_REQUEST, PinStore
+from multidb.backends.base import PinStore, UnsentResponse
 
 SESSION_KEY = "_multidb_pin"
 
@@ -37,7 +37,7 @@ class SessionPinStore(PinStore):
         # Django saves no session with a server error.
         if session is None or response.status_code >= 500:
             return False
-        is_unsent = response.status_code == CLIENT_CLOSED_REQUEST
+        is_unsent = isinstance(response, UnsentResponse)
         if is_unsent:
             # What the view has changed in its own is not saved either.
             session = type(session)(session.session_key)

@@ -49,6 +49,15 @@ def test_a_session_that_the_view_changed_is_accessed(rf: RequestFactory) -> None
     assert request.session.accessed
 
 
+@pytest.mark.parametrize("engine", ["db", "signed_cookies"])
+def test_a_view_s_own_status_499_is_a_response_like_any_other(client: Client, settings, engine: str) -> None:
+    """It is what nginx logs for a client that has gone, but a view may answer it too."""
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    client.get("/remember")
+    assert client.post("/remember?status=499").status_code == 499
+    assert client.get("/read").json()["reason"] == "pinned"
+
+
 def test_a_session_in_a_signed_cookie_is_sent_and_varied_on(client: Client, settings) -> None:
     """Though the view left it alone: its cookie is where it is saved."""
     settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
