@@ -1,12 +1,13 @@
-"""MultidbConfig.ready(): system checks and test mirrors."""
+"""MultidbConfig.ready(): system checks, connection hooks and test mirrors."""
 
 from django.apps import AppConfig
-from django.core.checks import register
+from django.core.checks import Tags, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
-from multidb import checks
+from multidb import checks, database_checks
 from multidb.conf import conf
+from multidb.writes import watch_connections
 
 
 class MultidbConfig(AppConfig):
@@ -16,6 +17,10 @@ class MultidbConfig(AppConfig):
     def ready(self) -> None:
         register("multidb")(checks.check_settings)
         register("multidb", deploy=True)(checks.check_deployment)
+        register("multidb")(database_checks.check_vendors)
+        register("multidb", deploy=True)(database_checks.check_timeouts)
+        register(Tags.database)(database_checks.check_databases)
+        watch_connections()
         _mirror_replicas_in_tests()
 
 

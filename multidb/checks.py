@@ -19,8 +19,11 @@ from multidb.conf import SettingError, conf
 from multidb.managers import ReplicaManager
 from multidb.middleware import PinningRouterMiddleware
 from multidb.routers import PinningReplicaRouter
+from multidb.writes import Ignored
 
 SETTINGS = (
+    "MULTIDB_GUARD_REPLICAS",
+    "MULTIDB_MAX_REPLICA_LAG",
     "MULTIDB_PINNING_COOKIE",
     "MULTIDB_PINNING_COOKIE_HTTPONLY",
     "MULTIDB_PINNING_COOKIE_SAMESITE",
@@ -30,6 +33,7 @@ SETTINGS = (
     "MULTIDB_PINNING_TRIGGER",
     "MULTIDB_PINNING_UNTIL",
     "MULTIDB_PIN_STORE",
+    "MULTIDB_RETRY_SECONDS",
 )
 
 
@@ -94,6 +98,9 @@ def _values() -> Iterator[CheckMessage]:
         "pinning_cookie_samesite",
         "pinning_until",
         "pinning_trigger",
+        "retry_seconds",
+        "max_replica_lag",
+        "guard_replicas",
     ):
         try:
             getattr(conf, name)
@@ -143,18 +150,13 @@ def _cookie() -> Iterator[CheckMessage]:
 
 def _ignored() -> Iterator[CheckMessage]:
     try:
-        ignored = conf.pinning_ignore
+        labels = conf.pinning_ignore
     except SettingError as error:
         yield error.as_check()
         return
-    missing = [label for label in ignored if not _is_installed(label)]
-    for label in missing:
-        yield Error(
-            f"MULTIDB_PINNING_IGNORE names {label!r}, which is not installed.",
-            hint="Name the label of an app in INSTALLED_APPS, or 'app.Model'.",
-            id="multidb.E018",
-        )
-    if ignored and not missing and _value(lambda: conf.pinning_trigger) == "method":
+    errors = [error for error in map(_ignoring_error, labels) if error]
+    yield from errors
+    if labels and not errors and _value(lambda: conf.pinning_trigger) == "method":
         yield Warning(
             "MULTIDB_PINNING_IGNORE has no effect while MULTIDB_PINNING_TRIGGER is 'method'.",
             hint="Take it out.",
@@ -222,15 +224,12 @@ def _has_replica_managers() -> bool:
     return any(isinstance(manager, ReplicaManager) for model in apps.get_models() for manager in model._meta.managers)
 
 
-def _is_installed(label: str) -> bool:
-    app_label, _, model = label.partition(".")
+def _ignoring_error(label: str) -> CheckMessage | None:
     try:
-        app = apps.get_app_config(app_label)
-        if model:
-            app.get_model(model)
-    except LookupError:
-        return False
-    return True
+        Ignored([label])
+    except SettingError as error:
+        return error.as_check()
+    return None
 
 
 def _value(read: Callable[[], Any]) -> Any:

@@ -79,17 +79,7 @@ class Conf:
     @property
     def pinning_seconds(self) -> int | float:
         """``MULTIDB_PINNING_SECONDS``: the longest that a pin holds. At most a year."""
-        value = getattr(settings, "MULTIDB_PINNING_SECONDS", 15)
-        try:
-            seconds = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError, OverflowError):
-            seconds = math.nan
-        if not 0 < seconds <= LONGEST_PIN_SECONDS:
-            raise SettingError(
-                "multidb.E010",
-                f"MULTIDB_PINNING_SECONDS is {value!r}.",
-                f"Set a number of seconds above 0 and at most {LONGEST_PIN_SECONDS}.",
-            )
+        seconds = _seconds("MULTIDB_PINNING_SECONDS", 15, LONGEST_PIN_SECONDS, "multidb.E010")
         return int(seconds) if seconds.is_integer() else seconds
 
     @property
@@ -151,29 +141,57 @@ class Conf:
 
     @property
     def pinning_until(self) -> str:
-        """``MULTIDB_PINNING_UNTIL``: ``"elapsed"``, a pin holds for its seconds."""
-        return _choice("MULTIDB_PINNING_UNTIL", ["elapsed"], "multidb.E014")
+        """``MULTIDB_PINNING_UNTIL``: ``"elapsed"``, a pin holds for its seconds; ``"replayed"``, until a replica has
+        replayed the write, and at most for its seconds.
+        """
+        return _choice("MULTIDB_PINNING_UNTIL", ["elapsed", "replayed"], "multidb.E014")
 
     @property
     def pinning_trigger(self) -> str:
-        """``MULTIDB_PINNING_TRIGGER``: ``"method"``, a request pins by its method or by ``db_write``."""
-        return _choice("MULTIDB_PINNING_TRIGGER", ["method"], "multidb.E015")
+        """``MULTIDB_PINNING_TRIGGER``: ``"method"``, a request pins by its method or by ``db_write``; ``"write"``, by a
+        write that it made.
+        """
+        return _choice("MULTIDB_PINNING_TRIGGER", ["method", "write"], "multidb.E015")
 
     @property
     def pinning_ignore(self) -> list[str]:
-        """``MULTIDB_PINNING_IGNORE``: app labels or ``app.Model``s whose writes do not pin."""
-        value = getattr(settings, "MULTIDB_PINNING_IGNORE", [])
+        """``MULTIDB_PINNING_IGNORE``: app labels, ``app.Model``s and ``app.Model.field``s whose writes do not pin."""
+        value = self.raw_pinning_ignore
         strings = not isinstance(value, str) and isinstance(value, Collection)
         if not strings or not all(isinstance(label, str) for label in value):
             raise SettingError(
                 "multidb.E019",
                 f"MULTIDB_PINNING_IGNORE is {value!r}.",
-                "Set a list of app labels and 'app.Model's.",
+                "Set a list of app labels, 'app.Model's and 'app.Model.field's.",
             )
         return list(value)
 
+    @property
+    def raw_pinning_ignore(self) -> Any:
+        """The value of ``MULTIDB_PINNING_IGNORE`` as it stands."""
+        return getattr(settings, "MULTIDB_PINNING_IGNORE", _NOTHING)
 
+    @property
+    def retry_seconds(self) -> float:
+        """``MULTIDB_RETRY_SECONDS``: how long a replica that failed is left alone, give or take a fifth."""
+        return _seconds("MULTIDB_RETRY_SECONDS", 5, 24 * 60 * 60, "multidb.E027")
+
+    @property
+    def max_replica_lag(self) -> float | None:
+        """``MULTIDB_MAX_REPLICA_LAG``: a replica that is further behind is left alone. ``None``: however far it is."""
+        if getattr(settings, "MULTIDB_MAX_REPLICA_LAG", None) is None:
+            return None
+        return _seconds("MULTIDB_MAX_REPLICA_LAG", 0, LONGEST_PIN_SECONDS, "multidb.E028")
+
+    @property
+    def guard_replicas(self) -> bool:
+        """``MULTIDB_GUARD_REPLICAS``: replica connections refuse writes, by the database's own read-only mode."""
+        return _boolean("MULTIDB_GUARD_REPLICAS", True, "multidb.E029")
+
+
+# One object each, so that what is built from a setting is built once.
 _NO_REPLICAS: Final[list[str]] = []
+_NOTHING: Final[list[str]] = []
 
 
 def _choice(name: str, allowed: list[str], id: str) -> str:
@@ -183,10 +201,21 @@ def _choice(name: str, allowed: list[str], id: str) -> str:
     return str(value)
 
 
-def _boolean(name: str) -> bool:
-    value = getattr(settings, name, False)
+def _seconds(name: str, default: float, longest: int, id: str) -> float:
+    value = getattr(settings, name, default)
+    try:
+        seconds = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.nan
+    if not 0 < seconds <= longest:
+        raise SettingError(id, f"{name} is {value!r}.", f"Set a number of seconds above 0 and at most {longest}.")
+    return seconds
+
+
+def _boolean(name: str, default: bool = False, id: str = "multidb.E012") -> bool:
+    value = getattr(settings, name, default)
     if value not in (True, False):
-        raise SettingError("multidb.E012", f"{name} is {value!r}.", "Set True or False.")
+        raise SettingError(id, f"{name} is {value!r}.", "Set True or False.")
     return bool(value)
 
 

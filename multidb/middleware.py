@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -18,7 +18,10 @@ from multidb.generators import astepwise, stepwise
 from multidb.pinning import use_primary_db
 from multidb.pins import Pin
 from multidb.replicas import topology
-from multidb.routing import OUTSIDE, RequestRouting, Routing, Scope
+from multidb.request_routing import RequestRouting
+from multidb.rerun import run_again
+from multidb.routing import OUTSIDE, Routing, Scope
+from multidb.writes import positions_after, watch_connections
 
 READ_ONLY_METHODS = frozenset(["GET", "TRACE", "HEAD", "OPTIONS"])
 
@@ -28,6 +31,14 @@ class PinningRouterMiddleware(MiddlewareMixin):
 
     Sync and async capable. ``process_request`` and ``process_response`` can be called on their own, and overridden.
     """
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        super().__init__(get_response)
+        watch_connections()
+        own = type(self).process_template_response is PinningRouterMiddleware.process_template_response
+        if self.async_mode and own:
+            # Django would run the other one on a thread.
+            self.process_template_response = self.aprocess_template_response  # type: ignore[method-assign]  # its twin
 
     def __call__(self, request: HttpRequest) -> Any:
         if self.async_mode:
@@ -61,7 +72,8 @@ class PinningRouterMiddleware(MiddlewareMixin):
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Pin the client if its request wrote. Returns ``response``."""
         with use_primary_db:
-            pin = _pin(request, response)
+            written = _written(request, response)
+            pin = _pin(request, positions_after(written))
             if pin is not None:
                 get_pin_store().save(request, response, pin)
         return _streamed_in_scope(response)
@@ -71,10 +83,25 @@ class PinningRouterMiddleware(MiddlewareMixin):
         if type(self).process_response is not PinningRouterMiddleware.process_response:
             return await sync_to_async(self.process_response)(request, response)
         with use_primary_db:
-            pin = _pin(request, response)
+            written = _written(request, response)
+            asks = written and conf.pinning_until == "replayed"
+            pin = _pin(request, await sync_to_async(positions_after)(written) if asks else dict.fromkeys(written))
             if pin is not None:
                 await get_pin_store().asave(request, response, pin)
         return _streamed_in_scope(response)
+
+    def process_template_response(self, request: HttpRequest, response: Any) -> Any:
+        """Note that the view has returned, and what follows is the rendering of its response. Returns ``response``."""
+        routing.current().routing.note_rendering()
+        return response
+
+    async def aprocess_template_response(self, request: HttpRequest, response: Any) -> Any:
+        """The async twin of ``process_template_response``."""
+        return PinningRouterMiddleware.process_template_response(self, request, response)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        """Run the view once more, if it only reads and ``exception`` is that of a replica which died under it."""
+        return run_again(request, exception)
 
     async def _aprocess_request(self, request: HttpRequest) -> HttpResponseBase | None:
         if type(self).process_request is not PinningRouterMiddleware.process_request:
@@ -107,27 +134,38 @@ def pinning_seconds() -> int | float:
     return conf.pinning_seconds
 
 
-def _pin(request: HttpRequest, response: HttpResponseBase) -> Pin | None:
-    """What is to be kept for the client: a pin from now on if it wrote, merged with the one that it came with.
+def _pin(request: HttpRequest, written: Mapping[str, Mapping[str, str] | None]) -> Pin | None:
+    """What is to be kept for the client: a pin on the primaries ``written``, each with its position, from now on,
+    merged with the one that the client came with.
 
-    If it did not write, that one alone, and only where its key has changed.
+    If it wrote to none, that one alone, and only where its key has changed.
     """
-    state = routing.current().routing
-    if not state.is_of(request):
-        state = OUTSIDE
-    if not _wrote(request, response, state):
+    state = _state_of(request)
+    if not written:
         return state.homeless_pin()
-    return Pin.on(topology().primaries, time.time() + conf.pinning_seconds).merge(state.pin)
+    return Pin.on(written, time.time() + conf.pinning_seconds).merge(state.pin)
 
 
-def _wrote(request: HttpRequest, response: HttpResponseBase, state: Routing) -> bool:
-    """Did ``request`` write? What the response says decides, then what the view said, then the method."""
+def _written(request: HttpRequest, response: HttpResponseBase) -> Collection[str]:
+    """The primaries that ``request`` wrote to. What the response says decides, then what the view said, and then the
+    method or, by ``MULTIDB_PINNING_TRIGGER``, the writes that were observed.
+    """
+    state = _state_of(request)
+    primaries = topology().primaries
     marked = getattr(response, "_db_write", None)
     if marked is not None:
-        return bool(marked)
-    if state is OUTSIDE:
-        return request.method not in READ_ONLY_METHODS
-    return state.writes or state.wrote
+        return primaries if marked else ()
+    if state.wrote:
+        return primaries
+    if conf.pinning_trigger == "write":
+        return () if state.reads_only else [primary for primary in primaries if primary in state.written]
+    writes = request.method not in READ_ONLY_METHODS if state is OUTSIDE else state.writes
+    return primaries if writes else ()
+
+
+def _state_of(request: HttpRequest) -> Routing:
+    state = routing.current().routing
+    return state if state.is_of(request) else OUTSIDE
 
 
 def _streamed_in_scope(response: HttpResponseBase) -> HttpResponseBase:

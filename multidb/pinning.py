@@ -11,6 +11,7 @@ from asgiref.sync import iscoroutinefunction
 
 from multidb import routing
 from multidb.generators import astepwise, stepwise
+from multidb.replicas import topology
 from multidb.routing import Forced, Scope
 
 __all__ = [
@@ -37,7 +38,9 @@ def this_thread_is_pinned() -> bool:
     if here.forced is not None:
         return here.forced is Forced.PRIMARY
     request = here.routing
-    return request.writes or request.wrote or bool(request.pinned()) or request.store_down
+    if request.writes or request.wrote or request.written:
+        return True
+    return any(request.is_pinned(primary) for primary in topology().primaries) or request.store_down
 
 
 def pin_this_thread() -> None:

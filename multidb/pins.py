@@ -46,9 +46,10 @@ class Pin:
     holds: Mapping[str, Hold]
 
     @classmethod
-    def on(cls, primaries: Iterable[str], until: float) -> Self:
-        """A pin on ``primaries`` that holds until the time ``until``."""
-        return cls({primary: Hold(math.ceil(until * 1000)) for primary in primaries})
+    def on(cls, primaries: Iterable[str] | Mapping[str, Mapping[str, str] | None], until: float) -> Self:
+        """A pin on ``primaries`` that holds until the time ``until``; of a mapping, each up to its position."""
+        positions = primaries if isinstance(primaries, Mapping) else dict.fromkeys(primaries)
+        return cls({primary: Hold(math.ceil(until * 1000), position) for primary, position in positions.items()})
 
     @classmethod
     def decode(cls, text: str | bytes) -> Self | None:
@@ -104,6 +105,10 @@ def latest_milliseconds(now: float, seconds: float) -> int:
 def _hold(until: Any, position: Any = None) -> Hold:
     if type(until) is not int:
         raise TypeError("until is a whole number of milliseconds")
-    if position is not None:
-        position = {str(stream): str(reached) for stream, reached in position.items()}
-    return Hold(until, position)
+    return Hold(until, position if position is None else _position(position))
+
+
+def _position(position: Any) -> dict[str, str] | None:
+    """What only looks like a position is one that is not known: the hold is kept, and its time ends it."""
+    texts = [*position.keys(), *position.values()]
+    return dict(position) if texts and all(isinstance(text, str) and text for text in texts) else None

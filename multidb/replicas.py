@@ -1,22 +1,52 @@
-"""Choosing a replica: turn and weight."""
+"""Choosing a replica: whose turn it is, among those that can be asked."""
 
 import itertools
 import random
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
 
+from multidb import health
 from multidb.conf import conf
+
+# A read on the primary costs less than to ask many replicas whether they have replayed a write.
+MOST_ASKED = 3
 
 
 def get_replica(primary: str = DEFAULT_DB_ALIAS) -> str:
-    """The alias of the next replica of ``primary``, in turn; ``primary`` itself where it has no replicas.
+    """The alias of the next replica of ``primary``, in turn, that is up; ``primary`` itself where there is none.
 
     Raises ``ImproperlyConfigured`` if ``REPLICA_DATABASES`` is impossible.
     """
-    return topology().next_replica(primary)
+    return choose(primary)
+
+
+def choose(primary: str, avoided: Collection[str] = ()) -> str:
+    """The replica of ``primary`` whose turn it is among those that are up, not too late and not ``avoided``.
+
+    Where there is none, ``primary`` itself. Only where that is down too, a replica that is up, however late.
+    """
+    for alias in topology().in_turn(primary):
+        if alias not in avoided and health.is_usable(alias):
+            return alias
+    late = [alias for alias in topology().in_turn(primary) if alias not in avoided and health.is_late(alias)]
+    if late and not health.connects(primary):
+        return next(filter(health.connects, late), primary)
+    return primary
+
+
+def choose_replayed(primary: str, position: Mapping[str, str], avoided: Collection[str] = ()) -> str | None:
+    """The replica of ``primary`` that ``choose`` would take, if it has replayed ``position``, or another that has.
+
+    ``None`` if there is none among the first ``MOST_ASKED`` that can be asked.
+    """
+    candidates = (alias for alias in topology().in_turn(primary) if alias not in avoided and health.is_usable(alias))
+    for alias in itertools.islice(candidates, MOST_ASKED):
+        if health.has_replayed(alias, position):
+            return alias
+    return None
 
 
 class Topology:
@@ -25,12 +55,20 @@ class Topology:
     def __init__(self, replica_databases: Mapping[str, Mapping[str, int]]) -> None:
         self.primaries = tuple(replica_databases)
         self.primary_of = {replica: primary for primary, weights in replica_databases.items() for replica in weights}
+        self._weights = replica_databases
         self._turns = {primary: _turns(weights) for primary, weights in replica_databases.items() if weights}
 
-    def next_replica(self, primary: str) -> str:
-        """The next replica of ``primary`` in turn; ``primary`` itself where it has none."""
+    def in_turn(self, primary: str) -> Iterator[str]:
+        """The replicas of ``primary``: first the one whose turn it is, then the others in an order by chance, so that
+        those share evenly what one that is down leaves to them.
+        """
         turns = self._turns.get(primary)
-        return primary if turns is None else next(turns)
+        if turns is None:
+            return
+        first = next(turns)
+        yield first
+        others = {alias: weight for alias, weight in self._weights[primary].items() if alias != first}
+        yield from sorted(others, key=lambda alias: random.random() ** (1 / others[alias]), reverse=True)
 
 
 def topology() -> Topology:

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections, router
 
-from multidb.replicas import topology
+from multidb.replicas import choose, topology
 from multidb.routing import OUTSIDE, Forced, Route, Routing, current
 
 
@@ -61,7 +61,7 @@ class ReplicaRouter:
 
     def route(self, model: Any, primary: str) -> tuple[str, str]:
         """The alias for a read of ``model``, whose primary is ``primary``, and the reason."""
-        return _on_replica(topology().next_replica(primary), primary, "replica")
+        return _on_replica(choose(primary), primary, "replica")
 
     def primary_for(self, model: Any, **hints: Any) -> str:
         """The alias that takes the writes of ``model``."""
@@ -104,11 +104,11 @@ class PinningReplicaRouter(ReplicaRouter):
         rules = OUTSIDE if forced is Forced.UNPINNED else routing
         if rules.writes:
             return primary, "method"
-        if rules.wrote:
+        if rules.wrote or primary in rules.written:
             return primary, "wrote"
         if _in_transaction(routing, primary):
             return primary, "transaction"
-        if primary in rules.pinned():
+        if rules.is_pinned(primary):
             return primary, "pinned"
         if rules.store_down:
             return primary, "store down"

@@ -2,6 +2,7 @@
 
 import shutil
 import socket
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connections
 
-from multidb import routing
+from multidb import health, routing
 
 REPLICAS = ["replica-1", "replica-2"]
 COOKIE = "multidb.backends.cookie.SignedCookiePinStore"
@@ -32,7 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(autouse=True)
 def _unrouted() -> Iterator[None]:
-    """Each test begins outside any request or block, whatever the test before left."""
+    """Each test begins outside any request or block, and with all replicas up, whatever the test before left."""
+    health.forget()
     outer = routing.current()
     routing.resume(routing.Scope(routing.Routing()))
     yield
@@ -191,29 +193,32 @@ class Replication:
     """Replicas that are files of their own: what is written to the primary reaches them when the test says so."""
 
     def __init__(self, directory: Path) -> None:
-        self._mirrored = {alias: connections[alias].settings_dict["NAME"] for alias in REPLICAS}
+        self._names = {alias: connections[alias].settings_dict["NAME"] for alias in ("default", *REPLICAS)}
         for alias in REPLICAS:
-            self._connect(alias, str(directory / f"{alias}.sqlite3"))
+            self.connect(alias, str(directory / f"{alias}.sqlite3"))
         self.catch_up()
 
-    def catch_up(self) -> None:
-        """Copy the primary to every replica."""
-        primary = connections["default"]
-        primary.ensure_connection()
-        for alias in REPLICAS:
-            connections[alias].ensure_connection()
-            primary.connection.backup(connections[alias].connection)
+    def catch_up(self, *aliases: str) -> None:
+        """Copy the primary to every replica, or to these."""
+        with closing(self._file("default")) as primary:
+            for alias in aliases or REPLICAS:
+                with closing(self._file(alias)) as replica:
+                    primary.backup(replica)
 
     def end(self) -> None:
         """Make the replicas mirrors of the primary again."""
-        for alias, name in self._mirrored.items():
-            self._connect(alias, name)
+        for alias, name in self._names.items():
+            self.connect(alias, name)
 
-    def _connect(self, alias: str, name: str) -> None:
+    def connect(self, alias: str, name: str) -> None:
+        """From now on ``alias`` is the database in the file ``name``."""
         connections[alias].close()
         # The thread that sync_to_async runs on has connections of its own.
         SyncToAsync.single_thread_executor.submit(connections.close_all).result()
         connections[alias].settings_dict["NAME"] = name
+
+    def _file(self, alias: str) -> sqlite3.Connection:
+        return sqlite3.connect(connections[alias].settings_dict["NAME"])
 
 
 @pytest.fixture

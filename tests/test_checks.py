@@ -77,6 +77,13 @@ DOUBTFUL = [
     ("multidb.E017", "MULTIDB_PINNING_COOKIE_SECURE", {"MULTIDB_PINNING_COOKIE": "__Host-pin"}),
     ("multidb.E018", "'nowhere'", {"MULTIDB_PINNING_IGNORE": ["nowhere"]}),
     ("multidb.E018", "'auth.Nobody'", {"MULTIDB_PINNING_IGNORE": ["auth.Nobody"]}),
+    ("multidb.E018", "'auth.User.nothing'", {"MULTIDB_PINNING_IGNORE": ["auth.User.nothing", "sessions"]}),
+    *[
+        ("multidb.E018", repr(label), {"MULTIDB_PINNING_IGNORE": [label], "MULTIDB_PINNING_TRIGGER": "write"})
+        for label in ("auth..last_login", "auth.", "auth.User.", "auth.User.auth_token", "tests.Post.book")
+    ],
+    ("multidb.E018", "'auth.User.last_login.year'", {"MULTIDB_PINNING_IGNORE": ["auth.User.last_login.year"]}),
+    ("multidb.E018", "'app.Model.field'", {"MULTIDB_PINNING_IGNORE": [""], "MULTIDB_PINNING_TRIGGER": "write"}),
     ("multidb.W018", "MULTIDB_PINNING_TRIGGER", {"MULTIDB_PINNING_IGNORE": ["sessions", "auth.User"]}),
     ("multidb.E021", "'tests.nowhere.Store'", {"MULTIDB_PIN_STORE": store("tests.nowhere.Store")}),
     ("multidb.E025", "alias is 5", {"MULTIDB_PIN_STORE": store(REDIS, alias=5)}),
@@ -137,6 +144,10 @@ def test_what_is_impossible_or_doubtful_together_is_reported_alone(
         {"MULTIDB_PIN_STORE": store(REDIS, keys=["user"]), "CACHES": {"default": DJANGO_REDIS}},
         {"MULTIDB_PINNING_COOKIE_SAMESITE": "None", "MULTIDB_PINNING_COOKIE_SECURE": True},
         {"MULTIDB_PINNING_COOKIE": "__Host-pin", "MULTIDB_PINNING_COOKIE_SECURE": True},
+        {"MULTIDB_PINNING_TRIGGER": "write"},
+        {"MULTIDB_PINNING_TRIGGER": "write", "MULTIDB_PINNING_IGNORE": ["sessions", "auth.User.last_login"]},
+        {"MULTIDB_PINNING_IGNORE": []},
+        {"MULTIDB_RETRY_SECONDS": 0.5, "MULTIDB_MAX_REPLICA_LAG": None, "MULTIDB_GUARD_REPLICAS": False},
         {"REPLICA_DATABASES": {"default": {"replica-1": 1}, "users": ["users-replica"]}},
         {"DATABASE_ROUTERS": ["multidb.ReplicaRouter"], "MIDDLEWARE": [SESSIONS]},
         {"MIDDLEWARE": [SESSIONS, f"{__name__}.Own", "tests.views.in_a_transaction"]},
@@ -166,6 +177,34 @@ def test_a_middleware_by_whose_pins_nothing_routes_is_a_warning(settings, monkey
     [message] = messages()
     assert message.id == "multidb.W005"
     assert "DATABASE_ROUTERS" in message.msg
+
+
+def test_each_label_that_is_not_installed_is_an_error(settings) -> None:
+    settings.MULTIDB_PINNING_IGNORE = ["nowhere", "sessions", "auth.Nobody", "auth.User.nothing"]
+    assert [message.id for message in messages()] == ["multidb.E018"] * 3
+
+
+def test_of_labels_that_an_impossible_trigger_may_need_only_the_trigger_is_reported(settings) -> None:
+    settings.MULTIDB_PINNING_TRIGGER = "always"
+    settings.MULTIDB_PINNING_IGNORE = ["sessions"]
+    assert [message.id for message in messages()] == ["multidb.E015"]
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("MULTIDB_PINNING_TRIGER", "MULTIDB_PINNING_TRIGGER"),
+        ("MULTIDB_PIN_UNTIL", "MULTIDB_PINNING_UNTIL"),
+        ("MULTIDB_PINNING_IGNORED", "MULTIDB_PINNING_IGNORE"),
+        ("MULTIDB_RETRY_SECOND", "MULTIDB_RETRY_SECONDS"),
+        ("MULTIDB_REPLICA_LAG", "MULTIDB_MAX_REPLICA_LAG"),
+        ("MULTIDB_GUARD_REPLICA", "MULTIDB_GUARD_REPLICAS"),
+    ],
+)
+def test_the_name_that_was_meant_is_guessed(settings, misspelt: str, meant: str) -> None:
+    setattr(settings, misspelt, 1)
+    [message] = messages()
+    assert message.hint == f"Did you mean {meant}?"
 
 
 def test_slave_databases_in_use_is_a_warning(settings) -> None:

@@ -18,6 +18,9 @@ def test_defaults(settings) -> None:
     assert conf.pinning_until == "elapsed"
     assert conf.pinning_trigger == "method"
     assert conf.pinning_ignore == []
+    assert conf.retry_seconds == 5
+    assert conf.max_replica_lag is None
+    assert conf.guard_replicas is True
 
 
 @pytest.mark.parametrize(
@@ -56,7 +59,19 @@ def test_slave_databases_counts_only_where_replica_databases_is_not_set(settings
         ("MULTIDB_PINNING_COOKIE_SAMESITE", "pinning_cookie_samesite", "strict", "strict"),
         ("MULTIDB_PINNING_COOKIE_SAMESITE", "pinning_cookie_samesite", False, False),
         ("MULTIDB_PINNING_COOKIE_SAMESITE", "pinning_cookie_samesite", None, None),
+        ("MULTIDB_PINNING_UNTIL", "pinning_until", "elapsed", "elapsed"),
+        ("MULTIDB_PINNING_UNTIL", "pinning_until", "replayed", "replayed"),
+        ("MULTIDB_PINNING_TRIGGER", "pinning_trigger", "method", "method"),
+        ("MULTIDB_PINNING_TRIGGER", "pinning_trigger", "write", "write"),
         ("MULTIDB_PINNING_IGNORE", "pinning_ignore", ("sessions",), ["sessions"]),
+        ("MULTIDB_PINNING_IGNORE", "pinning_ignore", ["auth.User.last_login"], ["auth.User.last_login"]),
+        ("MULTIDB_RETRY_SECONDS", "retry_seconds", "0.5", 0.5),
+        ("MULTIDB_RETRY_SECONDS", "retry_seconds", 86400, 86400),
+        ("MULTIDB_MAX_REPLICA_LAG", "max_replica_lag", None, None),
+        ("MULTIDB_MAX_REPLICA_LAG", "max_replica_lag", "3", 3),
+        ("MULTIDB_MAX_REPLICA_LAG", "max_replica_lag", 0.1, 0.1),
+        ("MULTIDB_GUARD_REPLICAS", "guard_replicas", False, False),
+        ("MULTIDB_GUARD_REPLICAS", "guard_replicas", 1, True),
     ],
 )
 def test_a_value_that_is_allowed(settings, setting: str, attribute: str, value: object, expected: object) -> None:
@@ -102,10 +117,33 @@ IMPOSSIBLE = [
         ("pinning_cookie_httponly", "yes", "multidb.E012", []),
         ("pinning_cookie_samesite", "Loose", "multidb.E013", ["'Lax'"]),
         ("pinning_cookie_samesite", True, "multidb.E013", []),
-        ("pinning_until", "tomorrow", "multidb.E014", ["'elapsed'"]),
-        ("pinning_trigger", "always", "multidb.E015", ["'method'"]),
-        ("pinning_ignore", "sessions", "multidb.E019", ["list"]),
+        ("pinning_until", "tomorrow", "multidb.E014", ["'elapsed', 'replayed'"]),
+        ("pinning_until", "Replayed", "multidb.E014", []),
+        ("pinning_until", None, "multidb.E014", []),
+        ("pinning_until", ["replayed"], "multidb.E014", []),
+        ("pinning_trigger", "always", "multidb.E015", ["'method', 'write'"]),
+        ("pinning_trigger", True, "multidb.E015", []),
+        ("pinning_trigger", {}, "multidb.E015", []),
+        ("pinning_ignore", "sessions", "multidb.E019", ["list", "'app.Model.field'"]),
+        ("pinning_ignore", None, "multidb.E019", []),
         ("pinning_ignore", [1], "multidb.E019", []),
+        ("pinning_ignore", ["sessions", ("auth", "User")], "multidb.E019", []),
+        ("retry_seconds", 0, "multidb.E027", ["above 0", "86400"]),
+        ("retry_seconds", -5, "multidb.E027", []),
+        ("retry_seconds", "soon", "multidb.E027", []),
+        ("retry_seconds", None, "multidb.E027", []),
+        ("retry_seconds", False, "multidb.E027", []),
+        ("retry_seconds", float("nan"), "multidb.E027", []),
+        ("retry_seconds", 86401, "multidb.E027", []),
+        ("max_replica_lag", 0, "multidb.E028", ["above 0", "31536000"]),
+        ("max_replica_lag", -1, "multidb.E028", []),
+        ("max_replica_lag", "", "multidb.E028", []),
+        ("max_replica_lag", True, "multidb.E028", []),
+        ("max_replica_lag", [3], "multidb.E028", []),
+        ("max_replica_lag", float("inf"), "multidb.E028", []),
+        ("guard_replicas", "False", "multidb.E029", ["True or False"]),
+        ("guard_replicas", None, "multidb.E029", []),
+        ("guard_replicas", ["replica-1"], "multidb.E029", []),
         ("pin_store", "multidb.backends.cookie.SignedCookiePinStore", "multidb.E020", ["BACKEND"]),
         ("pin_store", {}, "multidb.E020", []),
         ("pin_store", {"BACKEND": 1}, "multidb.E020", []),

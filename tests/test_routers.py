@@ -11,7 +11,8 @@ from multidb import PinningReplicaRouter, ReplicaRouter, routing
 from multidb.backends.cookie import SignedCookiePinStore
 from multidb.pinning import pin_this_thread, unpin_this_thread, use_primary_db, use_replica
 from multidb.pins import Pin, PinStoreUnavailable
-from multidb.routing import RequestRouting, Scope
+from multidb.request_routing import RequestRouting
+from multidb.routing import Scope
 from tests.conftest import REPLICAS
 from tests.models import Post
 

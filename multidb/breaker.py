@@ -1,0 +1,66 @@
+"""Breaker: stop asking what is down, ask again later."""
+
+import random
+import threading
+from collections.abc import Callable
+from time import monotonic
+
+# Workers that saw the same failure do not all come back at once.
+JITTER = 0.2
+
+
+class Breaker:
+    """Leaves alone what has failed, each by its name, for ``retry_seconds()`` give or take a fifth.
+
+    After that one caller may ask again, while the others go on leaving it alone until that one has told how it went.
+    ``on_down(name, why)`` and ``on_up(name)`` are called once at each change. Safe in threads.
+    """
+
+    def __init__(
+        self,
+        retry_seconds: Callable[[], float],
+        on_down: Callable[[str, object], None],
+        on_up: Callable[[str], None],
+    ) -> None:
+        self._retry_seconds = retry_seconds
+        self._on_down = on_down
+        self._on_up = on_up
+        self._rests_until: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def may_ask(self, name: str) -> bool:
+        """May the caller ask ``name``? Whoever is let through says ``failed`` or ``succeeded`` afterwards."""
+        if name not in self._rests_until:
+            return True
+        with self._lock:
+            until = self._rests_until.get(name)
+            if until is not None and monotonic() < until:
+                return False
+            if until is not None:
+                self._rests_until[name] = self._next_try()
+            return True
+
+    def failed(self, name: str, why: object) -> None:
+        """``name`` did not answer: leave it alone."""
+        with self._lock:
+            was_up = name not in self._rests_until
+            self._rests_until[name] = self._next_try()
+        if was_up:
+            self._on_down(name, why)
+
+    def succeeded(self, name: str) -> None:
+        """``name`` has answered: it may be asked by all."""
+        if name not in self._rests_until:
+            return
+        with self._lock:
+            was_down = self._rests_until.pop(name, None) is not None
+        if was_down:
+            self._on_up(name)
+
+    def forget(self) -> None:
+        """Forget all failures, without a word."""
+        with self._lock:
+            self._rests_until.clear()
+
+    def _next_try(self) -> float:
+        return monotonic() + self._retry_seconds() * random.uniform(1 - JITTER, 1 + JITTER)

@@ -1,0 +1,233 @@
+"""Which replicas can be asked: those that are up, not too late, and (when pinned) far enough."""
+
+import logging
+import math
+import select
+from collections.abc import Mapping
+from time import monotonic
+from typing import Any, NamedTuple
+
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
+from django.db import Error, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from multidb import positions, signals
+from multidb.breaker import Breaker
+from multidb.conf import conf
+from multidb.positions import PositionUnavailable
+
+logger = logging.getLogger("multidb")
+
+# A replica that comes close to ``MULTIDB_MAX_REPLICA_LAG`` is asked for its lag this often, and never more.
+LEAST_LAG_SECONDS = 0.1
+
+
+def is_usable(alias: str) -> bool:
+    """Can the replica ``alias`` be asked? Opens its connection, if there is none that lives."""
+    if not _breaker.may_ask(alias):
+        return False
+    connection = connections[alias]
+    try:
+        _connect(connection)
+        seconds = _seconds_too_late(connection)
+    except ImproperlyConfigured:
+        raise
+    except Error as error:
+        _late.discard(alias)
+        _breaker.failed(alias, error)
+        return False
+    except Exception:
+        # On the event loop, or in a test that forbids this database: the query itself will tell.
+        return True
+    if seconds is not None:
+        _late.add(alias)
+        _breaker.failed(alias, f"{seconds:.1f} s behind")
+        return False
+    _late.discard(alias)
+    _breaker.succeeded(alias)
+    return True
+
+
+def is_late(alias: str) -> bool:
+    """Is the replica ``alias`` left alone for its lag, though it was up when it was asked?"""
+    return alias in _late
+
+
+def connects(alias: str) -> bool:
+    """Does the database ``alias``, of which nothing is announced, take a connection?"""
+    if not _quiet_breaker.may_ask(alias):
+        return False
+    try:
+        _connect(connections[alias])
+    except Error as error:
+        _quiet_breaker.failed(alias, error)
+        return False
+    except SynchronousOnlyOperation:
+        return True
+    _quiet_breaker.succeeded(alias)
+    return True
+
+
+def has_replayed(alias: str, position: Mapping[str, str]) -> bool:
+    """Has the replica ``alias``, as far as this thread's connection to it tells, replayed ``position``?
+
+    Asks it at most one question, and none if the connection is known to be far enough. Raises
+    ``SynchronousOnlyOperation`` on the event loop, if it would have to ask.
+    """
+    connection = connections[alias]
+    reached = _remembered(connection)
+    if reached is None or not positions.is_replayed(position, reached):
+        reached = _ask_and_remember(connection, position)
+    return positions.is_replayed(position, reached)
+
+
+class Link(NamedTuple):
+    """The connection over which a request reads from a replica, as it was when the replica was chosen."""
+
+    connection: BaseDatabaseWrapper
+    driver_connection: Any
+
+
+def link_to(alias: str) -> Link:
+    """This thread's link to ``alias``."""
+    connection = connections[alias]
+    return Link(connection, connection.connection)
+
+
+def has_died(link: Link) -> bool:
+    """Has the link been lost since? What is left of it is closed. Asks nothing unless a query has failed on it."""
+    if link.driver_connection is not None and link.connection.connection is not link.driver_connection:
+        return True  # Closed, and perhaps opened again: by Django, which could not roll back.
+    here = connections[link.connection.alias]
+    return here.connection is not None and here.errors_occurred and _close_if_dead(here)
+
+
+def forget() -> None:
+    """Forget what is down, late and said, as at the start of the process."""
+    _breaker.forget()
+    _quiet_breaker.forget()
+    _late.clear()
+    _lags.clear()
+    _said.clear()
+
+
+def say_once(text: str) -> None:
+    """Log ``text`` as a warning, the first time that this process has it to say."""
+    if text not in _said:
+        _said.add(text)
+        logger.warning(text)
+
+
+def _announce_down(alias: str, why: object) -> None:
+    logger.warning("Replica %s is left alone: %s", alias, str(why).strip())
+    signals.replica_down.send_robust(sender=None, alias=alias, why=why)
+
+
+def _announce_up(alias: str) -> None:
+    logger.warning("Replica %s is used again.", alias)
+    signals.replica_up.send_robust(sender=None, alias=alias)
+
+
+class Lag:
+    """What is known of one replica's lag."""
+
+    def __init__(self) -> None:
+        self._ask_again_at = -math.inf
+        self._lacked_nothing_at = -math.inf
+
+    def seconds_too_late(self, connection: BaseDatabaseWrapper, longest: float) -> float | None:
+        """How far the replica is behind, if that is more than ``longest``, in seconds.
+
+        A replica falls behind by a second a second at most, so it is not asked before it can be too late.
+        """
+        now = monotonic()
+        if now < self._ask_again_at:
+            return None
+        try:
+            seconds = self._asked(connection, now)
+        except PositionUnavailable as unavailable:
+            if isinstance(unavailable.__cause__, Error) and _close_if_dead(connection):
+                raise unavailable.__cause__ from None
+            _say_why(connection, "lag", unavailable, "MULTIDB_MAX_REPLICA_LAG does not count for it")
+            self._ask_again_at = now + conf.retry_seconds
+            return None
+        if seconds > longest:
+            return seconds
+        self._ask_again_at = now + min(max(longest - seconds, LEAST_LAG_SECONDS), conf.retry_seconds)
+        return None
+
+    def _asked(self, connection: BaseDatabaseWrapper, now: float) -> float:
+        """What the replica tells, or the time since it lacked nothing, if that is less: after a long silence of the
+        primary a replica takes the age of the last transaction for its lag, until it has replayed the next.
+        """
+        seconds = positions.lag_seconds(connection)
+        if seconds == 0:
+            self._lacked_nothing_at = now
+        return min(seconds, now - self._lacked_nothing_at)
+
+
+_breaker = Breaker(lambda: conf.retry_seconds, _announce_down, _announce_up)
+_quiet_breaker = Breaker(lambda: conf.retry_seconds, lambda *_: None, lambda *_: None)
+_late: set[str] = set()
+_lags: dict[str, Lag] = {}
+_said: set[str] = set()
+
+
+def _connect(connection: BaseDatabaseWrapper) -> None:
+    idle = connection.connection is not None and not connection.in_atomic_block
+    if idle and _has_spoken(connection.connection):
+        _close_if_dead(connection)
+    connection.ensure_connection()
+
+
+def _close_if_dead(connection: BaseDatabaseWrapper) -> bool:
+    """Close what is left of ``connection`` if it does not answer, and return whether it did not. One round trip."""
+    if connection.connection is not None and connection.is_usable():
+        return False
+    connection.close()
+    return True
+
+
+def _has_spoken(driver_connection: Any) -> bool:
+    """Has the server sent what nobody asked for? That is how one that has gone, or was restarted, says goodbye."""
+    if not hasattr(driver_connection, "fileno"):
+        return False
+    poll = select.poll()
+    try:
+        poll.register(driver_connection.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+    except Exception:  # The driver's own error: the connection is closed.
+        return True
+
+
+def _seconds_too_late(connection: BaseDatabaseWrapper) -> float | None:
+    longest = conf.max_replica_lag
+    if longest is None:
+        return None
+    return _lags.setdefault(connection.alias, Lag()).seconds_too_late(connection, longest)
+
+
+def _remembered(connection: BaseDatabaseWrapper) -> Mapping[str, str] | None:
+    """The position last seen on this very connection to the server: a new one may lead to another server."""
+    seen_on, reached = vars(connection).get(_REACHED, (None, None))
+    return reached if seen_on is not None and seen_on is connection.connection else None
+
+
+def _ask_and_remember(connection: BaseDatabaseWrapper, position: Mapping[str, str]) -> Mapping[str, str]:
+    try:
+        reached = positions.replayed_position(connection)
+    except PositionUnavailable as unavailable:
+        if not (isinstance(unavailable.__cause__, Error) and _close_if_dead(connection)):
+            _say_why(connection, "position", unavailable, "pins hold for their seconds")
+        return {}
+    vars(connection)[_REACHED] = connection.connection, reached
+    if not reached.keys() >= position.keys():
+        say_once(f"A pin names a position that replica {connection.alias} cannot reach: it holds for its seconds.")
+    return reached
+
+
+def _say_why(connection: BaseDatabaseWrapper, what: str, unavailable: PositionUnavailable, so: str) -> None:
+    say_once(f"The {what} of {connection.alias} cannot be had ({unavailable}): {so}.")
+
+
+_REACHED = "_multidb_reached"

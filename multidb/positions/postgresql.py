@@ -1,0 +1,73 @@
+"""PostgreSQL 13 and later: positions are places in the write-ahead log.
+
+https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-BACKUP
+https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-RECOVERY-CONTROL
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from multidb.positions.unavailable import PositionUnavailable
+
+STREAM = "lsn"
+
+# Of a page that holds no record yet, the place for the next one is behind the page's header, which nobody replays:
+# SizeOfXLogShortPHD and SizeOfXLogLongPHD of access/xlog_internal.h.
+PAGE_HEADERS = (24, 40)
+
+# The end of what has been inserted, not of what has been written: with synchronous_commit off, that comes later.
+PRIMARY = "SELECT pg_current_wal_insert_lsn()::text, current_setting('wal_block_size')::int"
+
+REPLAYED = "SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn()::text"
+
+# Without a receiver, or with something received that is not replayed, nobody but the age of the last transaction tells.
+# What was received is read first: it may grow meanwhile.
+LAG = """
+SELECT pg_is_in_recovery(), CASE
+    WHEN pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn() AND EXISTS (SELECT FROM pg_stat_wal_receiver) THEN 0
+    ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())
+END
+"""
+
+
+def primary_position(connection: BaseDatabaseWrapper) -> Mapping[str, str]:
+    """The end of the write-ahead log. Fails on a standby."""
+    text, page_size = _row(connection, PRIMARY)
+    place = _place(text)
+    header = place % page_size
+    return _position(place - header if header in PAGE_HEADERS else place)
+
+
+def replayed_position(connection: BaseDatabaseWrapper) -> Mapping[str, str]:
+    """The end of what the standby has replayed."""
+    in_recovery, text = _row(connection, REPLAYED)
+    if not in_recovery or text is None:
+        raise PositionUnavailable("it is not in recovery, so it is no standby")
+    return _position(_place(text))
+
+
+def lag_seconds(connection: BaseDatabaseWrapper) -> float:
+    """0 while all that was received is replayed, else the age of the last transaction that was."""
+    in_recovery, seconds = _row(connection, LAG)
+    if not in_recovery:
+        raise PositionUnavailable("it is not in recovery, so it is no standby")
+    return math.inf if seconds is None else max(0.0, float(seconds))
+
+
+def _row(connection: BaseDatabaseWrapper, sql: str) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchone()
+
+
+def _place(text: str) -> int:
+    """The byte that PostgreSQL writes as two hexadecimal numbers: ``16/B374D848``."""
+    high, low = text.split("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+def _position(place: int) -> Mapping[str, str]:
+    return {STREAM: f"{place:016X}"}

@@ -1,0 +1,91 @@
+"""What an SQL statement writes to, as far as its text tells. In doubt it writes."""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+# Longer ones are bulk inserts and the like, which come once.
+LONGEST_REMEMBERED = 2_000
+MOST_REMEMBERED = 512
+
+# Statements that change nothing which a replica would have to replay, unless they contain one of _WRITES. To explain
+# with ANALYZE is to run, and SET STATEMENT goes before any other.
+_READS = re.compile(
+    r"""(?:
+        ABORT | BEGIN | CLOSE | COMMIT | DEALLOCATE | DECLARE | DESC | DESCRIBE | DISCARD | END
+        | EXPLAIN (?! [^a-z]* (?:[a-z]+\s*,?\s*)*? ANALY[SZ]E ) | FETCH | LISTEN | LOCK | MOVE | NOTIFY | PRAGMA
+        | RELEASE | RESET | ROLLBACK | SAVEPOINT | SELECT | SET (?! \s+STATEMENT\b ) | SHOW | START | TABLE | UNLISTEN
+        | UNLOCK | USE | VALUES | WITH
+    )\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+# MariaDB runs what is in /*! and /*M! comments, and PostgreSQL's may hold others.
+_COMMENT = r"/\*(?!!|M!)(?:(?!\*/|/\*).)*\*/"
+_BEFORE = re.compile(rf"(?:\s+|--[^\n]*(?:\n|$)|#[^\n]*(?:\n|$)|{_COMMENT}|\()*", re.DOTALL | re.IGNORECASE)
+
+# What names the place in the code that a query comes from.
+_AFTER = re.compile(r"/\*(?!!|M!)(?:(?!\*/|/\*|;).)*\*/[\s;]*\Z", re.DOTALL | re.IGNORECASE)
+
+# A common table expression that writes, SELECT ... INTO, a second statement. FOR UPDATE only locks, and what stands in
+# quotes is a name.
+_WRITES = re.compile(
+    r"""\b (?! (?<=["`]) \w+ ["`] ) (?: INTO | DELETE | (?<!\bFOR\s)(?<!\bKEY\s)UPDATE )\b | ;\s*[^\s;]""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+_NAME = r"""(?:"[^"]+"|`[^`]+`|\w+)"""
+_SET = rf"{_NAME}\s*=\s*(?:%s|NULL)"
+_TARGET = re.compile(
+    rf"""
+    (?: INSERT (?:\s+OR\s+\w+ | \s+IGNORE)? \s+INTO | REPLACE\s+INTO | UPDATE | DELETE\s+FROM )
+    \s* (?P<table>{_NAME}(?:\s*\.\s*{_NAME}){{0,2}}) (?:\s+AS\s+{_NAME})?
+    # What follows tells that it is the only table.
+    (?P<alone>(?= \s* (?: \( | ;?\s*\Z ) | \s+ (?: SET | WHERE | WITH | VALUES? | SELECT | DEFAULT | RETURNING )\b ))?
+    (?: \s+ SET \s+ (?P<columns>{_SET} (?:\s*,\s*{_SET})*) (?: \s+WHERE\b | \s*;?\s*\Z ) )?
+    """,  # noqa: S608  # it reads SQL, and makes none
+    re.IGNORECASE | re.VERBOSE,
+)
+_COLUMN = re.compile(rf"({_NAME})\s*=")
+
+
+class Write(NamedTuple):
+    """What a statement writes.
+
+    ``table``: the only one; ``None`` if nobody knows. ``columns``: those that an update sets; empty if nobody knows.
+    ``tells_rows``: the cursor's ``rowcount`` says how many rows it wrote.
+    """
+
+    table: str | None
+    columns: frozenset[str]
+    tells_rows: bool
+
+
+ANYTHING = Write(None, frozenset(), tells_rows=False)
+
+
+def write_of(sql: str) -> Write | None:
+    """What ``sql`` writes; ``None`` if it only reads."""
+    return _parse(sql) if len(sql) > LONGEST_REMEMBERED else _remembered(sql)
+
+
+def _parse(sql: str) -> Write | None:
+    before = _BEFORE.match(sql)
+    start = before.end() if before else 0
+    if start == len(sql) or _READS.match(sql, start):
+        after = _AFTER.search(sql, start)
+        end = after.start() if after else len(sql)
+        return ANYTHING if _WRITES.search(sql, start, end) else None
+    target = _TARGET.match(sql, start)
+    if target is None or ";" in sql.rstrip("; \t\r\n"):
+        return ANYTHING
+    columns = frozenset(_unquoted(name) for name in _COLUMN.findall(target["columns"] or ""))
+    table = None if target["alone"] is None else _unquoted(target["table"])
+    return Write(table, columns, tells_rows="RETURNING" not in sql.upper())
+
+
+_remembered = lru_cache(MOST_REMEMBERED)(_parse)
+
+
+def _unquoted(name: str) -> str:
+    return re.sub(r"\s*\.\s*", ".", name).replace('"', "").replace("`", "")

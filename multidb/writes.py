@@ -1,0 +1,191 @@
+"""Observing real writes and guarding replicas, at the database connection."""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from typing import Any
+
+from django.apps import apps
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.db import DataError, Error, IntegrityError, ProgrammingError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+
+from multidb import positions, routing
+from multidb.conf import SettingError, conf
+from multidb.health import say_once
+from multidb.replicas import topology
+from multidb.statements import ANYTHING, Write, write_of
+
+# What makes a session read-only, by Django's ``vendor``.
+# https://www.sqlite.org/pragma.html#pragma_query_only
+# https://www.postgresql.org/docs/current/runtime-config-client.html#GUC-DEFAULT-TRANSACTION-READ-ONLY
+# https://mariadb.com/kb/en/set-transaction/#read-only
+GUARDS = {
+    "sqlite": "PRAGMA query_only = ON",
+    "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    "mysql": "SET SESSION TRANSACTION READ ONLY",
+}
+
+
+def watch_connections() -> None:
+    """From now on guard each connection to a replica that is made, and observe the writes of every other."""
+    connection_created.connect(_watch, dispatch_uid="multidb")
+
+
+def positions_after(primaries: Iterable[str]) -> dict[str, Mapping[str, str] | None]:
+    """Of each of ``primaries`` the position that holds all that this thread has committed there by now.
+
+    ``None`` where that cannot be had, or a transaction is still open: then only a pin's time can end it. One query for
+    each, if ``MULTIDB_PINNING_UNTIL`` is ``"replayed"``, else none.
+    """
+    if conf.pinning_until != "replayed":
+        return dict.fromkeys(primaries)
+    return {primary: _position_after(connections[primary]) for primary in primaries}
+
+
+def _position_after(connection: BaseDatabaseWrapper) -> Mapping[str, str] | None:
+    try:
+        connection.ensure_connection()
+        if not connection.autocommit:  # Nor is it in a block of atomic().
+            return None
+        return positions.primary_position(connection)
+    except ImproperlyConfigured:
+        raise
+    except Exception as unavailable:  # Also that of a test which forbids this database.
+        why = str(unavailable).strip()
+        say_once(f"The position of {connection.alias} cannot be had ({why}): pins hold for their seconds.")
+        return None
+
+
+def _watch(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    try:
+        is_replica = connection.alias in topology().primary_of
+    except ImproperlyConfigured:
+        return  # manage.py check says what is wrong.
+    if not is_replica:
+        if _observe not in connection.execute_wrappers:
+            # Before all others: whoever has put one at the end takes the last one away.
+            connection.execute_wrappers.insert(0, _observe)
+    elif conf.guard_replicas:
+        _guard(connection)
+
+
+def _guard(connection: BaseDatabaseWrapper) -> None:
+    guard = GUARDS.get(connection.vendor)
+    if guard is None:
+        say_once(
+            f"Replica {connection.alias} is not guarded against writes: {connection.display_name} has no such mode."
+        )
+        return
+    try:
+        # Past Django's cursor: it is no query of the project's, which logs, counts and forbids those.
+        with connection.wrap_database_errors, closing(connection.connection.cursor()) as cursor:
+            cursor.execute(guard)
+        if not connection.autocommit:
+            connection.commit()
+        if connection.vendor == "sqlite":
+            # A transaction that begins with a lock for writing is one that writes.
+            vars(connection)["transaction_mode"] = None
+    except Error as error:
+        say_once(f"Replica {connection.alias} is not guarded against writes: {str(error).strip()}")
+
+
+def _observe(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    """Run a query, and tell the routing of the request if it wrote."""
+    state = routing.current().routing
+    connection = context["connection"]
+    if state is routing.OUTSIDE or connection.alias in state.written:
+        return execute(sql, params, many, context)
+    try:
+        result = execute(sql, params, many, context)
+    except (DataError, IntegrityError, ProgrammingError):
+        # The statement has been undone. Of many, some may have been written.
+        if many and _counted_write(sql, connection):
+            state.observe_write(connection.alias)
+        raise
+    except BaseException:
+        if _counted_write(sql, connection):
+            state.observe_write(connection.alias)
+        raise
+    write = _counted_write(sql, connection)
+    if write and not (write.tells_rows and context["cursor"].rowcount == 0):
+        state.observe_write(connection.alias)
+    return result
+
+
+def _counted_write(sql: Any, connection: BaseDatabaseWrapper) -> Write | None:
+    """What ``sql`` writes, if it writes anything that ``MULTIDB_PINNING_IGNORE`` does not name."""
+    try:
+        write = write_of(_text(sql, connection))
+    except Exception:  # What is composed needs a connection that lives.
+        return ANYTHING
+    if write is None or write.table is None or conf.pinning_trigger != "write":
+        return write
+    return None if ignored().contains(write) else write
+
+
+def _text(sql: Any, connection: BaseDatabaseWrapper) -> str:
+    if hasattr(sql, "as_string"):  # What is composed with psycopg.sql.
+        return str(sql.as_string(connection.connection))
+    return sql.decode(errors="replace") if isinstance(sql, bytes) else str(sql)
+
+
+class Ignored:
+    """The tables and columns that ``MULTIDB_PINNING_IGNORE`` names."""
+
+    def __init__(self, labels: Iterable[str]) -> None:
+        self._tables: set[str] = set()
+        self._columns: dict[str, set[str]] = {}
+        for label in labels:
+            try:
+                self._ignore(*label.split("."))
+            except (LookupError, FieldDoesNotExist, TypeError, ValueError):
+                raise SettingError(
+                    "multidb.E018",
+                    f"MULTIDB_PINNING_IGNORE names {label!r}, which is not installed.",
+                    "Name the label of an app in INSTALLED_APPS, 'app.Model' or 'app.Model.field'.",
+                ) from None
+
+    def contains(self, write: Write) -> bool:
+        """Does ``write`` touch nothing else?"""
+        if write.table in self._tables:
+            return True
+        return bool(write.columns) and write.columns <= self._columns.get(write.table or "", set())
+
+    def _ignore(self, app_label: str, *names: str) -> None:
+        if not names:
+            for each in apps.get_app_config(app_label).get_models(include_auto_created=True):
+                self._tables.add(_table(each))
+            return
+        model = apps.get_model(app_label, names[0])
+        if len(names) == 1:
+            self._tables.add(_table(model))
+            self._tables.update(_table(field.remote_field.through) for field in model._meta.local_many_to_many)
+            return
+        [_, field_name] = names
+        field: Any = model._meta.get_field(field_name)
+        if field.many_to_many and not field.auto_created:
+            self._tables.add(_table(field.remote_field.through))
+        elif field.concrete:
+            self._columns.setdefault(_table(field.model), set()).add(field.column)
+        else:
+            raise FieldDoesNotExist
+
+
+_built: tuple[Any, Ignored] | None = None
+
+
+def ignored() -> Ignored:
+    """What ``MULTIDB_PINNING_IGNORE`` names, built anew only when the setting is another object.
+
+    Raises ``ImproperlyConfigured`` if the setting is impossible.
+    """
+    global _built
+    setting = conf.raw_pinning_ignore
+    if _built is None or _built[0] is not setting:
+        _built = setting, Ignored(conf.pinning_ignore)
+    return _built[1]
+
+
+def _table(model: Any) -> str:
+    return str(model._meta.db_table).replace('"', "")

@@ -1,0 +1,343 @@
+"""Replicas that refuse, lag, hang up or hold back: who is asked, who is left alone, and what is said of it."""
+
+import logging
+import socket
+from collections.abc import Callable
+from contextlib import closing
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError, connections, router
+from django.test import Client
+
+from multidb import ReplicaRouter, get_replica, health, signals
+from tests import vendor
+from tests.conftest import REPLICAS, Replication
+from tests.models import Post
+
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
+
+@pytest.fixture
+def refuse(replication: Replication, tmp_path: Any) -> Callable[[str], None]:
+    """Makes a database refuse every connection from now on."""
+    return lambda alias: replication.connect(alias, str(tmp_path / "no such directory" / "file"))
+
+
+class Ahead:
+    """``monotonic`` as the library reads it, which a test can put forward."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def monotonic(monkeypatch: pytest.MonkeyPatch) -> Ahead:
+    ahead = Ahead()
+    monkeypatch.setattr("multidb.breaker.monotonic", ahead)
+    monkeypatch.setattr("multidb.health.monotonic", ahead)
+    return ahead
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """The signals, in their order."""
+    received: list[tuple[str, str]] = []
+
+    def note_down(*, alias: str, why: object, **kwargs: Any) -> None:
+        received.append(("down", alias))
+        raise RuntimeError("a receiver that fails fails no request")
+
+    def note_up(*, alias: str, **kwargs: Any) -> None:
+        received.append(("up", alias))
+
+    signals.replica_down.connect(note_down)
+    signals.replica_up.connect(note_up)
+    yield received
+    signals.replica_down.disconnect(note_down)
+    signals.replica_up.disconnect(note_up)
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "multidb"]
+
+
+class TestRefusal:
+    def test_a_replica_that_refuses_is_skipped_and_the_others_take_its_reads(
+        self, refuse: Callable[[str], None], client: Client
+    ) -> None:
+        refuse("replica-1")
+        answers = [client.get("/read").json() for _ in range(4)]
+        assert {(each["alias"], each["reason"]) for each in answers} == {("replica-2", "replica")}
+
+    def test_outside_a_request_too(self, refuse: Callable[[str], None]) -> None:
+        refuse("replica-2")
+        assert {router.db_for_read(Post) for _ in range(4)} == {"replica-1"}
+        assert {ReplicaRouter().db_for_read(Post) for _ in range(4)} == {"replica-1"}
+        assert {get_replica() for _ in range(4)} == {"replica-1"}
+
+    def test_9_where_none_is_up_reads_go_to_the_primary(self, refuse: Callable[[str], None], client: Client) -> None:
+        for alias in REPLICAS:
+            refuse(alias)
+        answer = client.get("/read").json()
+        assert (answer["alias"], answer["reason"]) == ("default", "no replica")
+        assert get_replica() == "default"
+
+    def test_it_is_left_alone_and_announced_once(
+        self,
+        refuse: Callable[[str], None],
+        client: Client,
+        monotonic: Ahead,
+        sent: list[tuple[str, str]],
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        refuse("replica-1")
+        tried: list[str] = []
+        connect = health._connect
+        monkeypatch.setattr(health, "_connect", lambda each: tried.append(each.alias) or connect(each))
+        for _ in range(10):
+            client.get("/read")
+        assert tried.count("replica-1") == 1
+        assert sent == [("down", "replica-1")]
+        assert len([line for line in lines(caplog) if "replica-1" in line]) == 1
+        monotonic.now += 6.1
+        for _ in range(10):
+            client.get("/read")
+        assert tried.count("replica-1") == 2
+        assert sent == [("down", "replica-1")]
+        assert "unable to open database file" in lines(caplog)[0]
+
+    def test_it_is_used_again_when_it_answers_again_and_that_is_announced_once(
+        self,
+        refuse: Callable[[str], None],
+        replication: Replication,
+        client: Client,
+        monotonic: Ahead,
+        sent: list[tuple[str, str]],
+        caplog: pytest.LogCaptureFixture,
+        tmp_path: Any,
+    ) -> None:
+        refuse("replica-1")
+        client.get("/read")
+        client.get("/read")
+        replication.connect("replica-1", str(tmp_path / "replica-1.sqlite3"))
+        assert {client.get("/read").json()["alias"] for _ in range(4)} == {"replica-2"}
+        monotonic.now += 6.1
+        assert {client.get("/read").json()["alias"] for _ in range(4)} == set(REPLICAS)
+        assert sent == [("down", "replica-1"), ("up", "replica-1")]
+        assert lines(caplog)[1:] == ["Replica replica-1 is used again."]
+
+    def test_the_setting_says_for_how_long(
+        self, refuse: Callable[[str], None], monotonic: Ahead, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        settings.MULTIDB_RETRY_SECONDS = 100
+        refuse("replica-1")
+        assert not health.is_usable("replica-1")
+        tried: list[Any] = []
+        monkeypatch.setattr(health, "_connect", tried.append)
+        monotonic.now += 79
+        assert not health.is_usable("replica-1")
+        assert tried == []
+        monotonic.now += 42
+        assert health.is_usable("replica-1")
+
+    def test_an_impossible_setting_raises(self, settings: Any, replication: Replication) -> None:
+        settings.MULTIDB_MAX_REPLICA_LAG = "far"
+        with pytest.raises(ImproperlyConfigured, match="MULTIDB_MAX_REPLICA_LAG is 'far'"):
+            get_replica()
+
+
+@pytest.mark.django_db(databases=["default"])
+def test_a_test_that_forbids_a_replica_is_told_by_its_query_and_not_by_the_router(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def forbidden() -> None:
+        raise AssertionError("Database queries to 'replica-1' are not allowed in this test.")
+
+    for alias in REPLICAS:
+        monkeypatch.setattr(connections[alias], "connection", None)
+        monkeypatch.setattr(connections[alias], "connect", forbidden)
+    assert router.db_for_read(Post) in REPLICAS
+    with pytest.raises(AssertionError, match="not allowed"):
+        Post.objects.count()
+
+
+async def test_on_the_event_loop_nothing_is_asked(replication: Replication, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection of its own is open there."""
+    for alias in ("default", *REPLICAS):
+        monkeypatch.setattr(connections[alias], "connection", None)
+    assert router.db_for_read(Post) in REPLICAS
+    assert health.connects("default")
+
+
+class TestLag:
+    @pytest.fixture(autouse=True)
+    def _limited(self, replication: Replication, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+        vendor.use(monkeypatch)
+        settings.MULTIDB_MAX_REPLICA_LAG = 10
+
+    def test_a_replica_that_is_too_late_is_left_alone(self, client: Client, caplog: pytest.LogCaptureFixture) -> None:
+        vendor.lags["replica-1"] = 10.1
+        assert {client.get("/read").json()["alias"] for _ in range(4)} == {"replica-2"}
+        assert lines(caplog) == ["Replica replica-1 is left alone: 10.1 s behind"]
+
+    def test_without_the_setting_nobody_is_asked(self, client: Client, settings: Any) -> None:
+        settings.MULTIDB_MAX_REPLICA_LAG = None
+        vendor.lags["replica-1"] = 1000
+        assert {client.get("/read").json()["alias"] for _ in range(4)} == set(REPLICAS)
+        assert vendor.asked == []
+
+    @pytest.mark.parametrize(
+        ("lag", "not_before"), [(0, 5), (6, 4), (9.99, 0.1)], ids=["every retry", "when it can be late", "at most"]
+    )
+    def test_it_is_asked_rarely_and_in_time(
+        self, client: Client, monotonic: Ahead, lag: float, not_before: float
+    ) -> None:
+        """A replica falls behind by a second a second at most."""
+        vendor.lags.update(dict.fromkeys(REPLICAS, lag))
+        for _ in range(4):
+            client.get("/read")
+        assert sorted(vendor.asked) == [(alias, "lag_seconds") for alias in REPLICAS]
+        monotonic.now += not_before - 0.01
+        for _ in range(4):
+            client.get("/read")
+        assert len(vendor.asked) == 2
+        monotonic.now += 0.02
+        for _ in range(4):
+            client.get("/read")
+        assert len(vendor.asked) == 4
+
+    def test_a_long_silence_of_the_primary_is_no_lag(self, client: Client, monotonic: Ahead) -> None:
+        """A replica reports the age of its last transaction until it has replayed the next."""
+        client.get("/read")
+        client.get("/read")
+        monotonic.now += 5.1
+        vendor.lags.update(dict.fromkeys(REPLICAS, 3600.0))
+        assert {client.get("/read").json()["alias"] for _ in range(2)} == set(REPLICAS)
+        monotonic.now += 5.1
+        assert client.get("/read").json()["reason"] == "no replica"
+
+    def test_it_is_used_again_when_it_has_caught_up(
+        self, client: Client, monotonic: Ahead, sent: list[tuple[str, str]]
+    ) -> None:
+        vendor.lags.update(dict.fromkeys(REPLICAS, 11.0))
+        assert client.get("/read").json()["reason"] == "no replica"
+        vendor.lags.clear()
+        monotonic.now += 6.1
+        assert {client.get("/read").json()["alias"] for _ in range(4)} == set(REPLICAS)
+        assert sorted(sent) == [("down", alias) for alias in REPLICAS] + [("up", alias) for alias in REPLICAS]
+
+    def test_a_late_replica_is_better_than_none_when_the_primary_is_down_too(
+        self, client: Client, refuse: Callable[[str], None]
+    ) -> None:
+        vendor.lags.update(dict.fromkeys(REPLICAS, 11.0))
+        refuse("default")
+        try:
+            answers = [client.get("/read").json() for _ in range(3)]
+        finally:
+            connections["default"].close()
+        assert {each["reason"] for each in answers} == {"replica"}
+        assert {each["alias"] for each in answers} <= set(REPLICAS)
+
+    def test_where_the_lag_cannot_be_had_the_replica_is_used_and_that_is_said_once(
+        self, client: Client, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        vendor.silent.add("replica-1")
+        assert {client.get("/read").json()["alias"] for _ in range(6)} == set(REPLICAS)
+        why = "cannot be had (it is told to be silent): MULTIDB_MAX_REPLICA_LAG does not count for it."
+        assert lines(caplog) == [f"The lag of replica-1 {why}"]
+
+    def test_a_replica_that_dies_of_the_question_is_down(
+        self, client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def die(connection: Any) -> float:
+            if connection.alias == "replica-2":
+                return 0.0
+            connection.errors_occurred = True
+            monkeypatch.setattr(connection, "is_usable", lambda: False)
+            raise OperationalError("server closed the connection unexpectedly")
+
+        monkeypatch.setattr(vendor, "lag_seconds", die)
+        assert {client.get("/read").json()["alias"] for _ in range(4)} == {"replica-2"}
+        assert lines(caplog) == ["Replica replica-1 is left alone: server closed the connection unexpectedly"]
+
+
+class Hung:
+    """What a database wrapper shows of a connection to a server, the other end of which a test holds."""
+
+    in_atomic_block = False
+    alias = "replica-1"
+
+    def __init__(self, driver_connection: Any, usable: bool) -> None:
+        self.connection: Any = driver_connection
+        self.usable = usable
+        self.pings = 0
+
+    def is_usable(self) -> bool:
+        self.pings += 1
+        return self.usable
+
+    def close(self) -> None:
+        self.connection = None
+
+    def ensure_connection(self) -> None:
+        if self.connection is None:
+            raise OperationalError("connection refused")
+
+
+class TestHungUp:
+    """A persistent connection whose server was restarted is found out before a query fails on it."""
+
+    def test_a_connection_that_is_silent_costs_no_question(self) -> None:
+        near, far = socket.socketpair()
+        with closing(near), closing(far):
+            connection = Hung(near, usable=False)
+            health._connect(connection)
+            assert connection.pings == 0
+
+    def test_one_that_was_closed_by_the_server_is_opened_anew(self) -> None:
+        near, far = socket.socketpair()
+        far.close()
+        with closing(near), pytest.raises(OperationalError, match="refused"):
+            health._connect(Hung(near, usable=False))
+
+    def test_one_on_which_the_server_has_said_something_else_is_kept(self) -> None:
+        near, far = socket.socketpair()
+        with closing(near), closing(far):
+            far.send(b"a notice")
+            connection = Hung(near, usable=True)
+            health._connect(connection)
+            assert connection.pings == 1
+            assert connection.connection is near
+
+    def test_one_that_the_driver_has_closed_is_opened_anew(self) -> None:
+        def fileno() -> int:
+            raise OperationalError("the connection is closed")
+
+        with pytest.raises(OperationalError, match="refused"):
+            health._connect(Hung(SimpleNamespace(fileno=fileno), usable=False))
+
+    def test_one_in_a_transaction_is_left_to_it(self) -> None:
+        near, far = socket.socketpair()
+        far.close()
+        with closing(near):
+            connection = Hung(near, usable=False)
+            connection.in_atomic_block = True
+            health._connect(connection)
+            assert connection.connection is near
+
+
+def test_what_is_said_once_is_said_again_after_a_start(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    health.say_once("x")
+    health.say_once("x")
+    assert lines(caplog) == ["x"]
+    health.forget()
+    health.say_once("x")
+    assert lines(caplog) == ["x", "x"]
