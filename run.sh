@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# ./run.sh demo    the board, on SQLite and in-process Redis, at http://127.0.0.1:8000 (PORT changes it)
-# ./run.sh test    the tests; --services fails where redis-server is missing, and further arguments go to pytest
+# ./run.sh demo    the board, on SQLite and in-process Redis, at http://127.0.0.1:8000 (PORT changes it);
+#                  --postgres runs it on a PostgreSQL primary and two standbys that it starts, where PostgreSQL is there
+# ./run.sh test    the tests; --services fails where a server is missing, and further arguments go to pytest
 set -euo pipefail
 cd "$(dirname "$0")"
+
+usage="usage: ./run.sh demo [--postgres] | ./run.sh test [--services] [pytest arguments]"
 
 fail() {
     echo "run.sh: $*" >&2
@@ -20,7 +23,7 @@ find_python() {
     fail "Python 3.11 or later is needed; found $("${PYTHON:-python3}" --version 2>/dev/null || echo none)."
 }
 
-# Install the project with an extra into .venv, unless the same was installed there before.
+# Install the project with extras, separated by commas, into .venv, unless the same was installed there before.
 install() {
     local python installed=".venv/installed-$1"
     python=$(find_python)
@@ -38,8 +41,14 @@ install() {
 }
 
 demo() {
-    install demo
-    local port="${PORT:-8000}"
+    local port="${PORT:-8000}" extras=demo
+    export BOARD_POSTGRES=
+    case "$#$*" in
+    0) ;;
+    1--postgres) extras=demo,postgres BOARD_POSTGRES=1 ;;
+    *) fail "$usage" ;;
+    esac
+    install "$extras"
     [[ $port =~ ^[1-9][0-9]{0,4}$ ]] && .venv/bin/python - "$port" <<'EOF' || fail "PORT is $port: set the number of a port that is free, from 1 to 65535."
 import socket, sys
 with socket.socket() as probe:
@@ -49,33 +58,27 @@ with socket.socket() as probe:
     except (OSError, OverflowError):
         sys.exit(1)
 EOF
-    .venv/bin/python example_project/manage.py setup_board >/dev/null
-    cat <<EOF
-
-The board: http://127.0.0.1:$port/   (Ctrl-C stops it)
-
-What to try first:
-  1. Choose "Off" as the pin store and write something: you do not see it until the replica has caught up.
-  2. Choose "Cookie" and write again: you see it at once, read from the primary while the pin holds.
-  3. Choose "Redis", sign in as ada here and in another browser, and write in one: the other shows it too.
-
-EOF
+    if [ -n "$BOARD_POSTGRES" ]; then
+        echo "Starting PostgreSQL ..."
+    else
+        .venv/bin/python example_project/manage.py setup_board >/dev/null
+    fi
     exec .venv/bin/python example_project/manage.py runserver "127.0.0.1:$port" --noreload
 }
 
 run_tests() {
-    install test
-    local argument coverage=--cov
+    local argument coverage=--cov extras=test
     for argument in "$@"; do
-        [ "$argument" = --services ] || coverage=
+        if [ "$argument" = --services ]; then extras=services; else coverage=; fi
     done
+    install "$extras"
     .venv/bin/python -m pytest ${coverage:+"$coverage"} "$@"
 }
 
 command="${1:-}"
 [ $# -eq 0 ] || shift
 case "$command" in
-demo) demo ;;
+demo) demo "$@" ;;
 test) run_tests "$@" ;;
-*) fail "usage: ./run.sh demo | ./run.sh test [--services] [pytest arguments]" ;;
+*) fail "$usage" ;;
 esac

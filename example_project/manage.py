@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from servers import ServerFailed, ServersMissing
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -13,7 +15,10 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "board.settings")
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except (ServersMissing, ServerFailed) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """The example project, run as a user runs it: setup_board, runserver, and requests over HTTP."""
 
 import http.cookiejar
-import importlib.util
 import json
 import os
 import re
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -14,25 +14,16 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from board import sqlite
+from board.sqlite import SQLiteReplication
 
 PROJECT = Path(__file__).resolve().parent.parent / "example_project"
-READY_SECONDS = 20
-
-
-def _replication():
-    path = PROJECT / "board" / "replication.py"
-    spec = importlib.util.spec_from_file_location("board_replication", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-replication = _replication()
+READY_SECONDS = 60
 
 
 class Answer(NamedTuple):
@@ -92,7 +83,7 @@ class Board:
         self._set_lags(visitor, lag)
 
     def wait_until_replicated(self):
-        _until(lambda: not any(each["behind"] for each in self.visitor().get("/status").json["replicas"]))
+        until(lambda: not any(each["behind"] for each in self.visitor().get("/status").json["replicas"]))
 
     def _set_lags(self, visitor, lag):
         for alias in ("replica-1", "replica-2"):
@@ -108,7 +99,7 @@ def _answer(opener, request):
             return Answer(error.code, error.headers, error.read().decode())
 
 
-def _until(condition):
+def until(condition):
     deadline = time.monotonic() + READY_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "waited too long"
@@ -122,24 +113,48 @@ def _is_up(address):
         return False
 
 
-def _environment(directory):
-    inherited = {
-        name: value for name, value in os.environ.items() if name not in ("DJANGO_SETTINGS_MODULE", "REDIS_URL")
-    }
-    return {**inherited, "BOARD_DIRECTORY": str(directory)}
+def environment(directory, **more):
+    """The environment of a board whose files are in ``directory``, with ``more`` variables set."""
+    unknown = ("DJANGO_SETTINGS_MODULE", "REDIS_URL", "BOARD_POSTGRES")
+    inherited = {name: value for name, value in os.environ.items() if name not in unknown}
+    return {**inherited, "BOARD_DIRECTORY": str(directory), **more}
 
 
-def _command(*arguments):
+def command(*arguments):
+    """The command line of ``manage.py``."""
     return [sys.executable, str(PROJECT / "manage.py"), *arguments]
 
 
-def _run(directory, *arguments):
+def run(directory, *arguments, **more):
+    """What ``manage.py`` does with ``arguments``, once it has ended."""
     return subprocess.run(
-        _command(*arguments), env=_environment(directory), capture_output=True, text=True, check=False, timeout=60
+        command(*arguments), env=environment(directory, **more), capture_output=True, text=True, check=False, timeout=60
     )
 
 
-def _free_port():
+@contextmanager
+def served(directory, end_by=signal.SIGTERM, **more):
+    """A board that is served, until it is ended by a signal."""
+    address = f"127.0.0.1:{free_port()}"
+    log = directory / "server.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command("runserver", address, "--noreload"),
+            env=environment(directory, **more),
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        until(lambda: server.poll() is not None or _is_up(f"http://{address}"))
+        assert server.poll() is None, log.read_text()
+        yield Board(f"http://{address}")
+    finally:
+        server.send_signal(end_by)
+        server.wait(timeout=READY_SECONDS)
+    assert "Traceback" not in log.read_text()
+
+
+def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
@@ -149,7 +164,7 @@ def _free_port():
 def directory(tmp_path_factory):
     """Where the board has been set up."""
     directory = tmp_path_factory.mktemp("board")
-    result = _run(directory, "setup_board")
+    result = run(directory, "setup_board")
     assert result.returncode == 0, result.stderr
     return directory
 
@@ -157,27 +172,25 @@ def directory(tmp_path_factory):
 @pytest.fixture(scope="module")
 def board(directory):
     """The board, served."""
-    address = f"127.0.0.1:{_free_port()}"
-    log = directory / "server.log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            _command("runserver", address, "--noreload"), env=_environment(directory), stdout=output, stderr=output
-        )
-    try:
-        _until(lambda: server.poll() is not None or _is_up(f"http://{address}"))
-        assert server.poll() is None, log.read_text()
-        yield Board(f"http://{address}")
-    finally:
-        server.terminate()
-        server.wait(timeout=10)
-    assert "Traceback" not in log.read_text()
+    with served(directory) as board:
+        yield board
+
+
+@pytest.mark.parametrize("arguments", [["demo", "--mysql"], ["demo", "--postgres", "now"], ["demo", ""], ["serve"], []])
+def test_unknown_arguments_are_answered_with_the_usage(arguments):
+    """run.sh does nothing but say how to use it, if that is not how it was used."""
+    result = subprocess.run(
+        ["bash", str(PROJECT.parent / "run.sh"), *arguments], capture_output=True, text=True, check=False, timeout=10
+    )
+    assert result.returncode == 1
+    assert "usage: ./run.sh demo [--postgres] | ./run.sh test" in result.stderr
 
 
 def test_setup_can_be_run_again(tmp_path):
     """A second setup_board keeps one set of users and posts."""
     directory = tmp_path
     for _ in range(2):
-        assert _run(directory, "setup_board").returncode == 0
+        assert run(directory, "setup_board").returncode == 0
     with closing(sqlite3.connect(directory / "primary.sqlite3")) as primary:
         users = primary.execute("SELECT username FROM auth_user ORDER BY username").fetchall()
         posts = primary.execute("SELECT count(*) FROM board_post").fetchone()
@@ -187,7 +200,7 @@ def test_setup_can_be_run_again(tmp_path):
 
 def test_a_server_without_setup_says_what_to_do(tmp_path):
     """Who forgets setup_board is told so, in one line."""
-    result = _run(tmp_path, "runserver", f"127.0.0.1:{_free_port()}", "--noreload")
+    result = run(tmp_path, "runserver", f"127.0.0.1:{free_port()}", "--noreload")
     assert result.returncode == 1
     assert "setup_board" in result.stderr
     assert "Traceback" not in result.stderr
@@ -195,7 +208,7 @@ def test_a_server_without_setup_says_what_to_do(tmp_path):
 
 def test_the_checks_are_silent(directory):
     """The board is configured as multidb and Django want it."""
-    result = _run(directory, "check", "--fail-level", "WARNING")
+    result = run(directory, "check", "--fail-level", "WARNING")
     assert result.returncode == 0, result.stderr
 
 
@@ -206,7 +219,7 @@ def test_the_curl_lines_of_the_readme_work_as_printed(board):
     readme = (PROJECT.parent / "README.md").read_text()
     lines = re.search(r"<!-- curl -->\n```sh\n(.*?)```", readme, re.DOTALL)[1].splitlines()
     board.settle("redis", lag=5)
-    _until(lambda: board.api(token="demo-token-grace").json["served_by"]["reason"] == "replica")
+    until(lambda: board.api(token="demo-token-grace").json["served_by"]["reason"] == "replica")
     answers = [json.loads(_shell(line.replace("http://127.0.0.1:8000", board.address))) for line in lines]
     assert answers[0]["written_to"] == "default"
     assert answers[1]["served_by"] == {"database": "default", "reason": "pinned"}
@@ -426,11 +439,11 @@ def primary(tmp_path):
 
 
 @pytest.fixture
-def replicator(primary, tmp_path):
-    """A replicator to ``near``, 1 second behind, and ``far``, 5 seconds behind."""
+def replication(primary, tmp_path):
+    """Replicates to ``near``, 1 second behind, and ``far``, 5 seconds behind."""
     replicas = {"near": tmp_path / "near", "far": tmp_path / "far"}
-    with closing(replication.Replicator(tmp_path / "primary", replicas, {"near": 1, "far": 5})) as replicator:
-        yield replicator
+    with closing(SQLiteReplication(tmp_path / "primary", replicas, {"near": 1, "far": 5})) as replication:
+        yield replication
 
 
 @pytest.fixture
@@ -444,68 +457,68 @@ def numbers(tmp_path):
     return read
 
 
-def test_a_replica_is_what_the_primary_was(primary, replicator, numbers):
+def test_a_replica_is_what_the_primary_was(primary, replication, numbers):
     """At the time t each replica holds what the primary held at t - lag."""
-    replicator.step(100)
+    replication.step(100)
     for second in (101, 102, 103):
         primary.execute("INSERT INTO number VALUES (?)", [second])
-        replicator.step(second)
+        replication.step(second)
     assert numbers("near") == [101, 102]
-    replicator.step(105)
+    replication.step(105)
     assert numbers("near") == [101, 102, 103]
     assert numbers("far") == []
-    replicator.step(107.5)
+    replication.step(107.5)
     assert numbers("far") == [101, 102]
 
 
-def test_behind_is_the_age_of_what_a_replica_lacks(primary, replicator):
+def test_behind_is_the_age_of_what_a_replica_lacks(primary, replication):
     """A replica is behind by the age of the oldest change that it lacks, and 0 if it lacks none."""
-    replicator.step(100)
-    assert replicator.behind("near", 100.5) == 0.5
-    replicator.step(105)
-    assert replicator.behind("near", 200) == 0
+    replication.step(100)
+    assert replication.behind("near", 100.5) == 0.5
+    replication.step(105)
+    assert replication.behind("near", 200) == 0
     primary.execute("INSERT INTO number VALUES (1)")
-    assert replicator.behind("near", 200) > 0, "a change counts from the moment in which it is seen"
-    assert replicator.behind("near", 200.5) == 0.5
-    replicator.step(201)
-    assert replicator.behind("near", 201) == 0
-    assert replicator.behind("far", 201) == 1
+    assert replication.behind("near", 200) > 0, "a change counts from the moment in which it is seen"
+    assert replication.behind("near", 200.5) == 0.5
+    replication.step(201)
+    assert replication.behind("near", 201) == 0
+    assert replication.behind("far", 201) == 1
 
 
-def test_a_new_lag_takes_effect_at_once(primary, replicator, numbers):
+def test_a_new_lag_takes_effect_at_once(primary, replication, numbers):
     """A shorter lag brings the replica up to date at the next step."""
-    replicator.step(100)
-    replicator.set_lag("far", 0)
-    assert replicator.lags == {"near": 1, "far": 0}
-    replicator.step(100.1)
+    replication.step(100)
+    replication.set_lag("far", 0)
+    assert replication.lags == {"near": 1, "far": 0}
+    replication.step(100.1)
     assert numbers("far") == []
-    assert replicator.behind("far", 100.1) == 0
+    assert replication.behind("far", 100.1) == 0
     with pytest.raises(KeyError, match="nowhere"):
-        replicator.set_lag("nowhere", 1)
+        replication.set_lag("nowhere", 1)
 
 
-def test_snapshots_are_bounded_and_none_of_what_they_hold_is_lost(primary, replicator, numbers, monkeypatch):
+def test_snapshots_are_bounded_and_none_of_what_they_hold_is_lost(primary, replication, numbers, monkeypatch):
     """However much is written, few snapshots wait, and the replica gets everything in the end."""
-    monkeypatch.setattr(replication, "MOST_SNAPSHOTS", 4)
+    monkeypatch.setattr(sqlite, "MOST_SNAPSHOTS", 4)
     for value in range(50):
         primary.execute("INSERT INTO number VALUES (?)", [value])
-        replicator.step(100 + value / 100)
-        assert all(len(waiting) <= 4 for waiting in replicator._waiting.values())
-    assert replicator.behind("far", 101) == 1
-    replicator.step(110)
+        replication.step(100 + value / 100)
+        assert all(len(waiting) <= 4 for waiting in replication._waiting.values())
+    assert replication.behind("far", 101) == 1
+    replication.step(110)
     assert numbers("near") == numbers("far") == list(range(50))
 
 
-def test_readers_do_not_stop_the_replication(primary, replicator, numbers, tmp_path):
+def test_readers_do_not_stop_the_replication(primary, replication, numbers, tmp_path):
     """A replica is replaced while somebody reads it, who goes on to read what was there."""
     primary.execute("INSERT INTO number VALUES (1)")
-    replicator.step(100)
-    replicator.step(110)
+    replication.step(100)
+    replication.step(110)
     primary.execute("INSERT INTO number VALUES (2)")
-    replicator.step(110)
+    replication.step(110)
     with closing(sqlite3.connect(tmp_path / "near", isolation_level=None)) as reader:
         reader.execute("BEGIN")
         assert reader.execute("SELECT count(*) FROM number").fetchone() == (1,)
-        replicator.step(120)
+        replication.step(120)
         assert reader.execute("SELECT count(*) FROM number").fetchone() == (1,)
     assert numbers("near") == [1, 2]

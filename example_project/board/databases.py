@@ -1,25 +1,35 @@
-"""The board's own replication: which files, and how far apart at first."""
+"""The replication of this process: on SQLite, or on PostgreSQL if ``BOARD_POSTGRES`` is set."""
 
 from functools import cache
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from board.replication import Replicator
+from board.replication import Replication
+from board.sqlite import SQLiteReplication
 
 
 @cache
-def replicator() -> Replicator:
-    """The replicator of this process. It copies nothing before ``start_replication()``."""
+def replication() -> Replication:
+    """The one object, which replicates nothing before its ``start()``.
+
+    Raises ``ImproperlyConfigured`` if there is nothing to replicate yet.
+    """
+    return _of_postgresql() if settings.BOARD_POSTGRES else _of_sqlite()
+
+
+def _of_postgresql() -> Replication:
+    # Imported late: SQLite is there on systems that cannot start servers as this does.
+    from board.postgresql import PostgresReplication
+
+    return PostgresReplication(settings.BOARD_LAGS)
+
+
+def _of_sqlite() -> Replication:
     primary = settings.DATABASES["default"]["NAME"]
     if not primary.exists():
         raise ImproperlyConfigured(
             "There are no databases yet. Make them: python example_project/manage.py setup_board"
         )
     replicas = {alias: settings.DATABASES[alias]["NAME"] for alias in settings.REPLICA_DATABASES}
-    return Replicator(primary, replicas, settings.BOARD_LAGS)
-
-
-def start_replication() -> None:
-    """Begin to copy the primary to the replicas, in a thread that ends with the process."""
-    replicator().start()
+    return SQLiteReplication(primary, replicas, settings.BOARD_LAGS)

@@ -19,6 +19,11 @@ class Post(models.Model):
     def __str__(self) -> str:
         return f"#{self.pk} by {self.author_name}"
 
+    @classmethod
+    def newest_number(cls, alias: str) -> int:
+        """The number of the newest post that the database ``alias`` has; 0 if it has none."""
+        return cls.objects.using(alias).values_list("pk", flat=True).first() or 0
+
     @property
     def author_name(self) -> str:
         """The name to show."""

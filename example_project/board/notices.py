@@ -3,57 +3,71 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from board.pin_status import PinStatus
 from multidb.routing import Route
 
 
 class Notice(NamedTuple):
-    """A sentence for the visitor. ``kind``: ``"seen"``, ``"missed"`` or ``"unknown"``."""
+    """Sentences about the post number ``posted``. ``kind``: ``"seen"``, ``"missed"`` or ``"unknown"``."""
 
+    posted: int
     kind: str
     title: str
     text: str
 
 
 def notice_for(
-    posted: int, is_listed: bool, route: Route, behind: Mapping[str, float], pin_seconds: float, store: str
+    posted: int, is_listed: bool, route: Route, behind: Mapping[str, float | None], pin: PinStatus, store: str
 ) -> Notice:
     """What became of the post ``posted`` on a page whose posts came by ``route``.
 
     ``behind`` says how far behind each replica was just before the posts were read.
     """
     if is_listed:
-        return Notice("seen", f"You see your own post #{posted}.", _why_seen(route, behind, pin_seconds))
+        return Notice(posted, "seen", f"You see your own post #{posted}.", _why_seen(route, behind, pin))
     if behind.get(route.alias):
-        return Notice("missed", "You do not see your own write.", _why_missed(posted, route, behind, store))
+        return Notice(posted, "missed", "You do not see your own write.", _why_missed(posted, route, behind, store))
     return Notice(
+        posted,
         "unknown",
         f"Post #{posted} is not among these.",
         f"{_name(route.alias)} had every change when it answered, so the post is older than these or does not exist.",
     )
 
 
-def _why_seen(route: Route, behind: Mapping[str, float], pin_seconds: float) -> str:
+def _why_seen(route: Route, behind: Mapping[str, float | None], pin: PinStatus) -> str:
     if route.reason == "pinned":
-        pinned = f"You were pinned to the primary for {_seconds(pin_seconds)} when this page was read."
-        return f"{pinned} {_else(behind)}"
+        return f"You were pinned to the primary {_while(pin)} when this page was read. {_else(behind)}"
+    if route.alias in behind and pin.ends_by_replay:
+        return f"{route.alias}, which answered this page, has replayed it, so the primary need not answer you any more."
     if route.alias in behind:
         return f"Nothing pins you, but {route.alias}, which answered this page, had caught up."
     return f"This page was read from the primary, for the reason “{route.reason}”."
 
 
-def _else(behind: Mapping[str, float]) -> str:
+def _while(pin: PinStatus) -> str:
+    if pin.ends_by_replay:
+        return "because no replica was known to have replayed it"
+    return f"for {_seconds(pin.seconds)}"
+
+
+def _else(behind: Mapping[str, float | None]) -> str:
     """What a visitor without a pin would have got."""
-    late = [f"{alias} was {_seconds(seconds)}" for alias, seconds in behind.items() if seconds]
+    late = [f"{alias} {_how_late(seconds)}" for alias, seconds in behind.items() if seconds != 0]
     if not late:
         return "The replicas had it by then, too."
-    return f"{' and '.join(late)} behind, and may have lacked it."
+    return f"{' and '.join(late)}, and may have lacked it."
 
 
-def _why_missed(posted: int, route: Route, behind: Mapping[str, float], store: str) -> str:
+def _how_late(seconds: float | None) -> str:
+    return "did not answer" if seconds is None else f"was {_seconds(seconds)} behind"
+
+
+def _why_missed(posted: int, route: Route, behind: Mapping[str, float | None], store: str) -> str:
     unpinned = "The pin store is off, so nothing pins you" if store == "off" else "No pin holds for you (any more)"
     return (
         f"Your post #{posted} is on the primary, but {route.alias}, which answered this page, "
-        f"was {_seconds(behind[route.alias])} behind. {unpinned}: you will see it when the lag has passed."
+        f"{_how_late(behind[route.alias])}. {unpinned}: you will see it when the lag has passed."
     )
 
 

@@ -2,14 +2,16 @@
 
 import re
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from django.db import connections
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from multidb.conf import conf
+from multidb.positions import postgresql
 from multidb.routing import Route, current
 
 LONGEST_SQL = 160
@@ -19,13 +21,25 @@ REASONS = {
     "pinned": "the pin store says that this client wrote a moment ago",
     "forced": "the code asked for this database; Django's sessions are always read from the primary",
     "method": "the request's method is one that writes, such as POST",
-    "wrote": "this request has declared that it writes",
+    "wrote": "this request has written, or has declared that it writes",
     "transaction": "a transaction is open on the primary",
     "store down": "the pin store cannot be reached, so nobody knows who is pinned",
-    "no replica": "there is no replica to ask",
+    "no replica": "there is no replica that can be asked",
     "write": "a write: these always go to the primary",
     "by name": "the code named the database with using()",
 }
+
+# What is to be said besides, or in their place, where pins hold until a replica has replayed the write.
+REASONS_UNTIL_REPLAYED = {
+    "replica": "no rule asks for the primary, and no pin names a write that this replica has not replayed",
+    "pinned": "the pin store says that this client wrote a moment ago, and no replica has replayed that yet",
+    "position": "multidb asks a replica how much it has replayed, as this client wrote a moment ago",
+}
+
+
+def reasons() -> dict[str, str]:
+    """What each reason means, by the settings in force."""
+    return {**REASONS, **REASONS_UNTIL_REPLAYED} if conf.pinning_until == "replayed" else REASONS
 
 
 class Query(NamedTuple):
@@ -44,6 +58,16 @@ class Observed:
         self.routes: list[Route] = []
         self.queries: list[Query] = []
         self._seen = 0
+        self._is_aside = False
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Queries inside are made to watch the databases, and are not among ``queries``."""
+        self._is_aside = True
+        try:
+            yield
+        finally:
+            self._is_aside = False
 
     def route_of(self, model: Any) -> Route | None:
         """Where the last read of ``model`` went."""
@@ -58,11 +82,14 @@ class Observed:
                 return execute(sql, params, many, context)
             finally:
                 milliseconds = (time.perf_counter() - began) * 1000
-                self.queries.append(Query(alias, self._reason(alias, sql), shortened(sql), milliseconds))
+                if not self._is_aside:
+                    self.queries.append(Query(alias, self._reason(alias, sql), shortened(sql), milliseconds))
 
         return note
 
     def _reason(self, alias: str, sql: str) -> str:
+        if sql in (postgresql.PRIMARY, postgresql.REPLAYED):
+            return "position"
         if not sql.startswith("SELECT"):
             return "write"
         since, self._seen = self.routes[self._seen :], len(self.routes)

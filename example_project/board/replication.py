@@ -1,128 +1,39 @@
-"""Replicator: copies a primary SQLite database to its replicas, each with a lag of its own.
+"""Replication: what keeps the board's replicas behind its primary, be that this demo or PostgreSQL."""
 
-Knows nothing of Django: a project with a real primary has a database server that does this.
-"""
-
-import logging
-import sqlite3
-import threading
-import time
-from collections.abc import Mapping
-from contextlib import closing
-from pathlib import Path
-from typing import NamedTuple
-
-logger = logging.getLogger("board")
-
-POLL_SECONDS = 0.05
-BUSY_SECONDS = 5
-
-# 10 seconds of lag at 20 polls a second.
-MOST_SNAPSHOTS = 200
+from abc import ABC, abstractmethod
 
 # A replica that lacks a change is behind, even in the moment in which the change is seen.
 LEAST_SECONDS_BEHIND = 0.001
 
 
-class Snapshot(NamedTuple):
-    """The whole primary as it was when a change of it was seen."""
-
-    seen: float
-    content: bytes
+class ReplicaUnavailable(Exception):
+    """A replica cannot be told what to do; says why."""
 
 
-class Replicator:
-    """Keeps each replica as the primary was ``lags[alias]`` seconds ago.
+class Replication(ABC):
+    """Keeps each replica a number of seconds behind the primary. ``description`` says how, when it is started."""
 
-    Each change of the primary becomes a snapshot, which waits for each replica until it is as old as the replica's lag.
-    All times are those of ``time.monotonic()``. Safe to use from several threads.
-    """
-
-    def __init__(self, primary: Path, replicas: Mapping[str, Path], lags: Mapping[str, float]) -> None:
-        self._lags = dict(lags)
-        self._replicas = dict(replicas)
-        self._waiting: dict[str, list[Snapshot]] = {alias: [] for alias in replicas}
-        self._lock = threading.RLock()
-        self._version: int | None = None
-        self._primary = sqlite3.connect(primary, timeout=BUSY_SECONDS, check_same_thread=False)
+    description: str
 
     @property
+    @abstractmethod
     def lags(self) -> dict[str, float]:
         """How many seconds each replica is kept behind the primary."""
-        return dict(self._lags)
 
-    def set_lag(self, alias: str, seconds: float) -> None:
-        """From now on keep the replica ``alias`` that far behind. Raises ``KeyError`` if there is no such replica."""
-        if alias not in self._replicas:
-            raise KeyError(alias)
-        self._lags[alias] = seconds
-
+    @abstractmethod
     def start(self) -> None:
-        """Copy the primary to each replica at once, then go on in a thread that ends with the process."""
-        with self._lock:
-            self._see(time.monotonic())
-            for alias in self._replicas:
-                self._apply(alias, self._waiting[alias])
-        threading.Thread(target=self._run, name="replication", daemon=True).start()
+        """Bring each replica up to date, then replicate until the process ends. Returns when that has begun."""
 
-    def step(self, now: float) -> None:
-        """Take a snapshot if the primary has changed, and apply those that are old enough at the time ``now``."""
-        with self._lock:
-            self._see(now)
-            for alias, waiting in self._waiting.items():
-                self._apply(alias, [each for each in waiting if now - each.seen >= self._lags[alias]])
+    @abstractmethod
+    def set_lag(self, alias: str, seconds: float) -> None:
+        """From now on keep the replica ``alias`` that far behind.
 
-    def behind(self, alias: str, now: float | None = None) -> float:
-        """For how many seconds the replica ``alias`` has lacked a change of the primary; 0 if it has all of them."""
-        now = time.monotonic() if now is None else now
-        with self._lock:
-            self._see(now)
-            waiting = self._waiting[alias]
-            return max(LEAST_SECONDS_BEHIND, now - waiting[0].seen) if waiting else 0.0
+        Raises ``KeyError`` if there is no such replica, and ``ReplicaUnavailable`` if it does not take the lag.
+        """
 
-    def close(self) -> None:
-        """Let go of the primary. The replicator is of no use afterwards."""
-        with self._lock:
-            self._primary.close()
+    @abstractmethod
+    def behind(self, alias: str) -> float | None:
+        """For how many seconds the replica ``alias`` has lacked a change of the primary; 0 if it lacks none.
 
-    def _run(self) -> None:
-        while True:
-            try:
-                self.step(time.monotonic())
-            except sqlite3.Error:
-                logger.exception("The replication failed, and is tried again.")
-            time.sleep(POLL_SECONDS)
-
-    def _see(self, now: float) -> None:
-        """Queue a snapshot for every replica if another connection has changed the primary since the last look."""
-        version = self._primary.execute("PRAGMA data_version").fetchone()[0]
-        if version == self._version:
-            return
-        snapshot = Snapshot(now, _without_wal(self._primary.serialize()))
-        self._version = version
-        for waiting in self._waiting.values():
-            waiting.append(snapshot)
-            if len(waiting) > MOST_SNAPSHOTS:
-                del waiting[1:-1:2]  # What they hold is in the next one; the oldest says how far behind we are.
-
-    def _apply(self, alias: str, due: list[Snapshot]) -> None:
-        """Make the replica what the last of ``due`` holds; the ones before it are part of that."""
-        if not due:
-            return
-        with (
-            closing(sqlite3.connect(":memory:")) as content,
-            closing(sqlite3.connect(self._replicas[alias], timeout=BUSY_SECONDS)) as replica,
-        ):
-            content.deserialize(due[-1].content)
-            replica.execute("PRAGMA journal_mode=WAL")
-            content.backup(replica, sleep=POLL_SECONDS)
-        waiting = self._waiting[alias]
-        del waiting[: waiting.index(due[-1]) + 1]
-
-
-def _without_wal(content: bytes) -> bytes:
-    """``content``, marked as not in WAL mode, in which SQLite cannot open a database in memory.
-
-    https://www.sqlite.org/c3ref/deserialize.html
-    """
-    return content[:18] + b"\x01\x01" + content[20:]
+        ``None`` if a database does not answer, so that nobody knows.
+        """

@@ -2,11 +2,14 @@
 
 From the environment: ``BOARD_DIRECTORY``, where the databases are kept; ``REDIS_URL``, the Redis to use in place of the
 one in the process; ``BOARD_STORE``, the pin store to begin with: off, cookie, session or redis; ``BOARD_HOSTS``, the
-host names to answer to, separated by commas.
+host names to answer to, separated by commas; ``BOARD_POSTGRES``, set to run on PostgreSQL servers, which runserver
+starts, in place of SQLite.
 """
 
 import os
 from pathlib import Path
+
+from servers.programs import driver
 
 PROJECT = Path(__file__).resolve().parent.parent
 DIRECTORY = Path(os.environ.get("BOARD_DIRECTORY") or PROJECT / "var")
@@ -54,16 +57,28 @@ def _sqlite(name: str, **options: object) -> dict[str, object]:
     }
 
 
-# WAL: who reads does not wait for who writes. IMMEDIATE: two who write wait for each other, and neither fails.
-DATABASES = {
-    "default": _sqlite("primary", init_command="PRAGMA journal_mode=WAL", transaction_mode="IMMEDIATE"),
-    "replica-1": _sqlite("replica-1"),
-    "replica-2": _sqlite("replica-2"),
-}
 REPLICA_DATABASES = ["replica-1", "replica-2"]
 DATABASE_ROUTERS = ["multidb.PinningReplicaRouter"]
 
 MULTIDB_PINNING_SECONDS = 15
+
+BOARD_POSTGRES = os.environ.get("BOARD_POSTGRES", "") not in ("", "0")
+if BOARD_POSTGRES:
+    driver("psycopg", "'psycopg[binary]'")  # Says in a sentence if it is missing, where Django shows a traceback.
+    # Where the servers are is added when they have been started.
+    DATABASES = {alias: {"ENGINE": "django.db.backends.postgresql"} for alias in ("default", *REPLICA_DATABASES)}
+    MULTIDB_PINNING_UNTIL = "replayed"
+    MULTIDB_PINNING_TRIGGER = "write"
+    # Signing in writes these, and nobody misses them on a replica.
+    MULTIDB_PINNING_IGNORE = ["sessions", "auth.User.last_login"]
+else:
+    # WAL: who reads does not wait for who writes. IMMEDIATE: two who write wait for each other, and neither fails.
+    DATABASES = {
+        "default": _sqlite("primary", init_command="PRAGMA journal_mode=WAL", transaction_mode="IMMEDIATE"),
+        "replica-1": _sqlite("replica-1"),
+        "replica-2": _sqlite("replica-2"),
+    }
+
 MULTIDB_PIN_STORE = {
     "BACKEND": "board.stores.SwitchedPinStore",
     "OPTIONS": {"using": os.environ.get("BOARD_STORE", "cookie")},

@@ -1,55 +1,46 @@
 """What the page shows of the pin, the replicas and Redis."""
 
 import math
-import time
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.db import Error
 from django.http import HttpRequest
 
-from board.databases import replicator
+from board.databases import replication
 from board.models import Post
+from board.pin_status import PinStatus
 from board.stores import SwitchedPinStore
-from multidb.backends import get_pin_store
-from multidb.backends.cookie import SignedCookiePinStore
-from multidb.pins import PinStoreUnavailable
 
 
-def behind() -> dict[str, float]:
-    """For how many seconds each replica has lacked a change of the primary, in tenths, 0 only if it lacks none."""
-    return {alias: math.ceil(replicator().behind(alias) * 10) / 10 for alias in settings.REPLICA_DATABASES}
+def pin(status: PinStatus) -> dict[str, object]:
+    """What the page shows of it, the seconds being those on the primary."""
+    return {"sentence": status.sentence, "seconds": status.seconds_on_primary, "in_cookie": status.in_cookie}
 
 
-def pin(request: HttpRequest) -> dict[str, object]:
-    """For how many seconds the client of ``request`` is pinned, whether the store is down, and whether the longest pin
-    is the one in the cookie, be that the store in use or the one that a visitor without a key falls back to.
+def replicas() -> list[dict[str, Any]]:
+    """Each replica: its alias, the lag it is kept at, and for how many seconds it has lacked a change.
+
+    In tenths: 0 only if it lacks none, and ``None`` if nobody knows.
     """
-    try:
-        found = get_pin_store().load(request)
-    except PinStoreUnavailable:
-        return {"seconds": 0.0, "down": True, "in_cookie": False}
-    if found is None:
-        return {"seconds": 0.0, "down": False, "in_cookie": False}
-    in_cookie = SignedCookiePinStore().load(request) == found
-    return {"seconds": round(found.seconds_left(time.time()), 1), "down": False, "in_cookie": in_cookie}
+    lags = replication().lags
+    return [
+        {"alias": alias, "lag": lags[alias], "behind": _in_tenths(replication().behind(alias))}
+        for alias in settings.REPLICA_DATABASES
+    ]
 
 
-def replicas() -> list[dict[str, object]]:
-    """Each replica: its alias, the lag it is kept at, and how far behind it is now."""
-    lags = replicator().lags
-    return [{"alias": alias, "lag": lags[alias], "behind": seconds} for alias, seconds in behind().items()]
-
-
-def newest_posts() -> dict[str, int]:
-    """The number of the newest post that each database has; 0 for none."""
-    return {alias: Post.objects.using(alias).values_list("pk", flat=True).first() or 0 for alias in settings.DATABASES}
+def newest_posts() -> dict[str, int | None]:
+    """The number of the newest post that each database has; 0 for none, and ``None`` if it does not answer."""
+    return {alias: _newest_post(alias) for alias in settings.DATABASES}
 
 
 def everything(request: HttpRequest) -> dict[str, object]:
     """What the page asks for twice a second."""
     return {
         "store": SwitchedPinStore.in_use.name,
-        "pin": pin(request),
+        "pin": pin(PinStatus.of(request)),
         "replicas": replicas(),
         "newest_posts": newest_posts(),
     }
@@ -61,3 +52,14 @@ def redis_name() -> str:
         return "in this process (fakeredis)"
     address = urlsplit(settings.REDIS_URL)
     return f"server at {address.hostname}:{address.port or 6379}" if address.hostname else f"server at {address.path}"
+
+
+def _in_tenths(seconds: float | None) -> float | None:
+    return None if seconds is None else math.ceil(seconds * 10) / 10
+
+
+def _newest_post(alias: str) -> int | None:
+    try:
+        return Post.newest_number(alias)
+    except Error:
+        return None

@@ -2,21 +2,24 @@
 
 from django.conf import settings
 from django.contrib.auth import get_user_model, login, logout
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from board import status
-from board.databases import replicator
+from board.databases import replication
 from board.forms import LARGEST_LAG, LEAST_LAG, PostForm, lag_from
 from board.models import LONGEST_TEXT, Post
-from board.notices import notice_for
-from board.observing import REASONS
+from board.notices import Notice, notice_for
+from board.observing import reasons
+from board.pin_status import PinStatus, pinning_rule
+from board.replication import ReplicaUnavailable
 from board.stores import CHOICES, SwitchedPinStore
 from multidb.conf import conf
 from multidb.pinning import db_read
+from multidb.routing import Route
 
 MOST_POSTS = 30
 
@@ -81,9 +84,11 @@ def set_lag(request: HttpRequest) -> HttpResponse:
     if alias not in settings.REPLICA_DATABASES:
         return _refusal(f"There is no replica {alias!r}. Choose one of {', '.join(settings.REPLICA_DATABASES)}.")
     try:
-        replicator().set_lag(alias, lag_from(request.POST.get("lag", "")))
+        replication().set_lag(alias, lag_from(request.POST.get("lag", "")))
     except ValueError as error:
         return _refusal(str(error))
+    except ReplicaUnavailable as error:
+        return _refusal(str(error), status=503)
     return redirect("page")
 
 
@@ -95,48 +100,61 @@ def show_status(request: HttpRequest) -> JsonResponse:
 
 
 def _page(request: HttpRequest, form: PostForm, **response: int) -> HttpResponse:
-    behind = status.behind()
+    with request.observed.aside():
+        replicas = status.replicas()
     posts = list(Post.objects.select_related("author")[:MOST_POSTS])
     route = request.observed.route_of(Post)
     signed_in_as = request.user.username  # Loads the user, so that the query is in the list below.
-    pin = status.pin(request)
-    posted = request.GET.get("posted", "")
-    notice = None
-    if posted.isascii() and posted.isdigit() and len(posted) < 19:
-        is_listed = any(post.pk == int(posted) for post in posts)
-        notice = notice_for(int(posted), is_listed, route, behind, pin["seconds"], SwitchedPinStore.in_use.name)
-    rendered = render(
-        request,
-        "board/page.html",
-        {
-            "posts": posts,
-            "route": route,
-            "explanation": REASONS[route.reason],
-            "form": form,
-            "longest_text": LONGEST_TEXT,
-            "notice": notice,
-            "posted": notice and int(posted),
-            "signed_in_as": signed_in_as,
-            "usernames": settings.BOARD_TOKENS.values(),
-            "choices": CHOICES.values(),
-            "in_use": SwitchedPinStore.in_use,
-            "redis_name": status.redis_name(),
-            "pin": pin,
-            "pinning_seconds": conf.pinning_seconds,
-            "replicas": status.replicas(),
-            "least_lag": LEAST_LAG,
-            "largest_lag": LARGEST_LAG,
-            "queries": request.observed.queries,
-            "reasons": REASONS.items(),
-        },
-        **response,
-    )
+    with request.observed.aside():
+        pin = PinStatus.of(request)
+    behind = {replica["alias"]: replica["behind"] for replica in replicas}
+    shown = {
+        "posts": posts,
+        "route": route,
+        "explanation": reasons()[route.reason],
+        "form": form,
+        "notice": _notice(request, posts, route, behind, pin),
+        "signed_in_as": signed_in_as,
+        "pin": status.pin(pin),
+        "replicas": replicas,
+        "queries": request.observed.queries,
+    }
+    rendered = render(request, "board/page.html", {**_always_shown(), **shown}, **response)
     rendered["Content-Security-Policy"] = POLICY
     return rendered
 
 
-def _refusal(problem: str) -> HttpResponse:
+def _notice(
+    request: HttpRequest, posts: list[Post], route: Route, behind: dict[str, float | None], pin: PinStatus
+) -> Notice | None:
+    """About the post that the address names as just made, if it names any."""
+    posted = request.GET.get("posted", "")
+    if not (posted.isascii() and posted.isdigit() and len(posted) < 19):
+        return None
+    number = int(posted)
+    is_listed = any(post.pk == number for post in posts)
+    return notice_for(number, is_listed, route, behind, pin, SwitchedPinStore.in_use.name)
+
+
+def _always_shown() -> dict[str, object]:
+    """What does not depend on who asks."""
+    return {
+        "longest_text": LONGEST_TEXT,
+        "usernames": settings.BOARD_TOKENS.values(),
+        "choices": CHOICES.values(),
+        "in_use": SwitchedPinStore.in_use,
+        "redis_name": status.redis_name(),
+        "pinning_seconds": conf.pinning_seconds,
+        "pinning_rule": pinning_rule(),
+        "replication": replication(),
+        "least_lag": LEAST_LAG,
+        "largest_lag": LARGEST_LAG,
+        "reasons": reasons().items(),
+    }
+
+
+def _refusal(problem: str, status: int = 400) -> HttpResponse:
     """Says what is wrong. Nothing was written, so it pins nobody."""
-    response = HttpResponseBadRequest(f"{problem}\n", content_type="text/plain; charset=utf-8")
+    response = HttpResponse(f"{problem}\n", status=status, content_type="text/plain; charset=utf-8")
     response._db_write = False
     return response

@@ -28,4 +28,5 @@ class Command(BaseCommand):
         if not Post.objects.exists():
             for name, text in FIRST_POSTS:
                 Post.objects.create(author=users[name], text=text)
-        self.stdout.write("The board is ready. Start it: python example_project/manage.py runserver")
+        if options["verbosity"]:
+            self.stdout.write("The board is ready. Start it: python example_project/manage.py runserver")

@@ -4,28 +4,34 @@
 const EVERY_MILLISECONDS = 500;
 const pin = document.querySelector("[data-pin]");
 let pinnedUntil = performance.now() + Number(pin.dataset.seconds) * 1000;
-let pinIsUnknown = false;
 
 function showPin() {
   const seconds = Math.max(0, (pinnedUntil - performance.now()) / 1000);
-  const text = pin.querySelector("[data-pin-text]");
-  const sentence = pinIsUnknown
-    ? "The pin store cannot be reached."
-    : seconds > 0 ? "You are pinned to the primary for" : "You are not pinned.";
-  if (text.textContent !== sentence) text.textContent = sentence;
+  if (seconds <= 0 && pin.classList.contains("holds")) say("You are not pinned.");
   pin.querySelector("[data-pin-seconds]").textContent = seconds > 0 ? `${seconds.toFixed(1)} s` : "";
   pin.querySelector("progress").value = seconds;
   pin.classList.toggle("holds", seconds > 0);
   if (seconds <= 0) pin.querySelector("[data-pin-cookie]").hidden = true;
 }
 
+function say(sentence) {
+  const text = pin.querySelector("[data-pin-text]");
+  if (text.textContent !== sentence) text.textContent = sentence;
+}
+
 function showReplica(replica) {
   const card = document.querySelector(`[data-replica="${replica.alias}"]`);
-  card.querySelector("[data-behind]").textContent = `${replica.behind.toFixed(1)} s`;
+  const isKnown = replica.behind !== null;
+  card.querySelector("[data-behind]").textContent = isKnown ? `${replica.behind.toFixed(1)} s` : "?";
   const bar = card.querySelector("progress");
   bar.max = Math.max(replica.lag, replica.behind, 0.1);
   bar.value = replica.behind;
   card.classList.toggle("late", replica.behind > 0);
+}
+
+function newest(number) {
+  if (number === null) return "does not answer";
+  return number ? `newest post #${number}` : "no posts";
 }
 
 // Another visitor may have switched it.
@@ -40,13 +46,13 @@ function showStore(name) {
 
 function showStatus(status) {
   pinnedUntil = performance.now() + status.pin.seconds * 1000;
-  pinIsUnknown = status.pin.down;
   pin.querySelector("[data-pin-cookie]").hidden = !status.pin.in_cookie || status.store === "cookie";
   showPin();
+  say(status.pin.sentence);
   status.replicas.forEach(showReplica);
   showStore(status.store);
   for (const [alias, number] of Object.entries(status.newest_posts)) {
-    document.querySelector(`[data-newest="${alias}"]`).textContent = number ? `newest post #${number}` : "no posts";
+    document.querySelector(`[data-newest="${alias}"]`).textContent = newest(number);
   }
   const notice = document.querySelector(".notice.missed");
   if (notice) {
@@ -88,9 +94,11 @@ function showLocalTime(time) {
 
 for (const form of document.querySelectorAll("[data-lag]")) {
   const range = form.querySelector("input[type=range]");
+  let sent = Promise.resolve();
   form.querySelector("button").hidden = true;
   range.addEventListener("input", () => { form.querySelector("output").textContent = `${Number(range.value)} s`; });
-  range.addEventListener("change", () => sendLag(form));
+  // One after the other, so that the last one stands.
+  range.addEventListener("change", () => { sent = sent.then(() => sendLag(form)); });
   form.addEventListener("submit", (event) => { event.preventDefault(); sendLag(form); });
 }
 document.querySelectorAll("time").forEach(showLocalTime);
