@@ -1,0 +1,87 @@
+"""The board's project: Django's settings, and tables, on a cluster."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import django
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.utils import get_random_secret_key
+from django.test import override_settings
+from servers.postgresql import PostgresCluster, PostgresServer
+
+PRIMARY = "default"
+
+STORES = {
+    "cookie": {"BACKEND": "multidb.backends.cookie.SignedCookiePinStore"},
+    "session": {"BACKEND": "multidb.backends.session.SessionPinStore"},
+    "redis": {"BACKEND": "multidb.backends.redis.RedisPinStore", "OPTIONS": {"alias": "pins"}},
+}
+
+# A query that takes longer fails, so that the load comes to an end.
+STATEMENT_MILLISECONDS = 5000
+
+
+def set_up(cluster: PostgresCluster, pins: float, store: str, redis_url: str | None) -> None:
+    """Configure Django for ``cluster``, with pins of ``pins`` seconds in ``store``, and make the tables."""
+    servers = {PRIMARY: cluster.primary, **dict(zip(_replicas(len(cluster.standbys)), cluster.standbys, strict=True))}
+    settings.configure(
+        SECRET_KEY=get_random_secret_key(),
+        INSTALLED_APPS=["multidb", "workload"],
+        MIDDLEWARE=[
+            "django.contrib.sessions.middleware.SessionMiddleware",
+            "multidb.middleware.PinningRouterMiddleware",
+        ],
+        ROOT_URLCONF="workload.views",
+        DATABASES={alias: _database(server) for alias, server in servers.items()},
+        DATABASE_ROUTERS=["multidb.PinningReplicaRouter"],
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+        CACHES={
+            "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+            **({"pins": _redis(redis_url)} if store == "redis" else {}),
+        },
+        SESSION_ENGINE="django.contrib.sessions.backends.cache",
+        # Errors and warnings go to stderr.
+        LOGGING_CONFIG=None,
+        MULTIDB_PINNING_SECONDS=pins,
+        MULTIDB_PIN_STORE=STORES[store],
+    )
+    django.setup()
+    call_command("migrate", run_syncdb=True, verbosity=0, interactive=False)
+    for standby in cluster.standbys:
+        standby.wait_until_replayed(cluster.primary)
+
+
+@contextmanager
+def pinning(until: str, trigger: str, replicas: int) -> Iterator[None]:
+    """Inside, the first ``replicas`` standbys serve, and pins are of this kind."""
+    with override_settings(
+        REPLICA_DATABASES=_replicas(replicas), MULTIDB_PINNING_UNTIL=until, MULTIDB_PINNING_TRIGGER=trigger
+    ):
+        yield
+
+
+def _replicas(count: int) -> list[str]:
+    return [f"replica-{number}" for number in range(1, count + 1)]
+
+
+def _database(server: PostgresServer) -> dict[str, Any]:
+    entry = server.django_settings()
+    options = {**entry.get("OPTIONS", {}), "options": f"-c statement_timeout={STATEMENT_MILLISECONDS}"}
+    # Connections stay open, as on a busy site: the test client, which sees to that too, is not safe in threads there.
+    return {**entry, "CONN_MAX_AGE": None, "OPTIONS": options}
+
+
+def _redis(url: str | None) -> dict[str, Any]:
+    """The cache on the Redis at ``url``, or on one in this process."""
+    options: dict[str, Any] = {"SOCKET_CONNECT_TIMEOUT": 0.25, "SOCKET_TIMEOUT": 0.25}
+    if url is None:
+        from fakeredis import FakeRedisConnection
+
+        options["CONNECTION_POOL_KWARGS"] = {"connection_class": FakeRedisConnection}
+    return {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": url or "redis://in-this-process:6379/0",
+        "OPTIONS": options,
+    }
