@@ -15,10 +15,11 @@ from django.utils.module_loading import import_string
 
 from multidb.backends import get_pin_store
 from multidb.backends.session import SessionPinStore
-from multidb.conf import SettingError, conf
+from multidb.conf import conf
 from multidb.managers import ReplicaManager
 from multidb.middleware import PinningRouterMiddleware
 from multidb.routers import PinningReplicaRouter
+from multidb.setting_error import SettingError
 from multidb.writes import Ignored
 
 SETTINGS = (

@@ -11,35 +11,17 @@ from http.cookies import Morsel
 from typing import Any, Final, Literal, NamedTuple, cast
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error
-from django.core.exceptions import ImproperlyConfigured
-from django.db import DEFAULT_DB_ALIAS, connections
+
+from multidb import replica_databases
+from multidb.setting_error import SettingError
 
 DEFAULT_PIN_STORE: Final = {"BACKEND": "multidb.backends.cookie.SignedCookiePinStore"}
-LARGEST_WEIGHT: Final = 100
 LONGEST_PIN_SECONDS: Final = 365 * 24 * 60 * 60
 
 SameSite = Literal["Lax", "Strict", "None", False] | None
 
 # A cookie's name is a token: https://www.rfc-editor.org/rfc/rfc6265#section-4.1.1
 COOKIE_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-
-
-class SettingError(ImproperlyConfigured):
-    """A setting has a value that cannot be used.
-
-    ``id`` is the id of the system check that reports the same, ``hint`` says what to do about it.
-    """
-
-    def __init__(self, id: str, problem: str, hint: str) -> None:
-        super().__init__(f"{problem} {hint}")
-        self.id = id
-        self.problem = problem
-        self.hint = hint
-
-    def as_check(self) -> CheckMessage:
-        """The same for ``manage.py check``."""
-        return Error(self.problem, hint=self.hint, id=self.id)
 
 
 class PinStoreSetting(NamedTuple):
@@ -58,7 +40,8 @@ class Conf:
         """
         for error in self.replica_database_errors():
             raise error
-        return {primary: _weights(replicas) for primary, replicas in _by_primary(self.raw_replica_databases).items()}
+        by_primary = replica_databases.by_primary(self.raw_replica_databases)
+        return {primary: replica_databases.weights(replicas) for primary, replicas in by_primary.items()}
 
     @property
     def raw_replica_databases(self) -> Any:
@@ -74,7 +57,7 @@ class Conf:
 
     def replica_database_errors(self) -> Iterator[SettingError]:
         """Everything that is impossible about ``REPLICA_DATABASES``."""
-        yield from _replica_database_errors(self.replica_databases_name, self.raw_replica_databases)
+        yield from replica_databases.errors(self.replica_databases_name, self.raw_replica_databases)
 
     @property
     def pinning_seconds(self) -> int | float:
@@ -197,7 +180,7 @@ _NOTHING: Final[list[str]] = []
 def _choice(name: str, allowed: list[str], id: str) -> str:
     value = getattr(settings, name, allowed[0])
     if value not in allowed:
-        raise SettingError(id, f"{name} is {value!r}.", f"Allowed: {_listed(allowed)}.")
+        raise SettingError(id, f"{name} is {value!r}.", f"Allowed: {', '.join(map(repr, allowed))}.")
     return str(value)
 
 
@@ -217,79 +200,6 @@ def _boolean(name: str, default: bool = False, id: str = "multidb.E012") -> bool
     if value not in (True, False):
         raise SettingError(id, f"{name} is {value!r}.", "Set True or False.")
     return bool(value)
-
-
-def _by_primary(value: Any) -> Mapping[str, Any]:
-    by_primary = isinstance(value, Mapping) and value
-    return value if by_primary else {DEFAULT_DB_ALIAS: value}
-
-
-def _weights(replicas: Any) -> dict[str, int]:
-    if isinstance(replicas, Mapping):
-        return dict(replicas)
-    weights: dict[str, int] = {}
-    for replica in replicas:
-        weights[replica] = weights.get(replica, 0) + 1
-    return weights
-
-
-def _listed(values: Collection[str]) -> str:
-    return ", ".join(map(repr, values)) or "none"
-
-
-def _replica_database_errors(name: str, value: Any) -> Iterator[SettingError]:
-    primaries = _by_primary(value)
-    seen: dict[str, str] = {}
-    for primary, replicas in primaries.items():
-        if not isinstance(replicas, Collection) or isinstance(replicas, str | bytes):
-            yield SettingError(
-                "multidb.E001",
-                f"{name} is {value!r}.",
-                "Set a list of aliases, {primary: [aliases]} or {primary: {alias: weight}}.",
-            )
-            continue
-        for alias in [primary, *replicas]:
-            yield from _alias_errors(name, alias)
-        for replica in replicas:
-            yield from _replica_errors(name, replica, primary, primaries, seen)
-        if isinstance(replicas, Mapping):
-            yield from _weight_errors(name, replicas)
-
-
-def _alias_errors(name: str, alias: Any) -> Iterator[SettingError]:
-    if alias not in list(connections.settings):
-        yield SettingError(
-            "multidb.E002",
-            f"{name} names {alias!r}, which is not in DATABASES.",
-            f"Allowed: {_listed(list(connections.settings))}.",
-        )
-
-
-def _replica_errors(
-    name: str, replica: Any, primary: str, primaries: Mapping[str, Any], seen: dict[str, str]
-) -> Iterator[SettingError]:
-    if replica in list(primaries):
-        yield SettingError(
-            "multidb.E003",
-            f"{name} lists the primary {replica!r} as a replica.",
-            "Take it out: reads that need the primary find it by themselves.",
-        )
-    elif isinstance(replica, str) and seen.setdefault(replica, primary) != primary:
-        yield SettingError(
-            "multidb.E004",
-            f"{name} lists {replica!r} under {seen[replica]!r} and under {primary!r}.",
-            "A replica is a copy of one primary: leave it under that one.",
-        )
-
-
-def _weight_errors(name: str, weights: Mapping[str, Any]) -> Iterator[SettingError]:
-    for replica, weight in weights.items():
-        if type(weight) is not int or not 1 <= weight <= LARGEST_WEIGHT:
-            yield SettingError(
-                "multidb.E005",
-                f"{name} gives {replica!r} the weight {weight!r}.",
-                f"Set a whole number from 1 to {LARGEST_WEIGHT}.",
-            )
 
 
 conf = Conf()

@@ -9,8 +9,9 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from multidb import positions
-from multidb.conf import SettingError, conf
+from multidb.conf import conf
 from multidb.positions import PositionUnavailable
+from multidb.setting_error import SettingError
 from multidb.writes import GUARDS
 
 

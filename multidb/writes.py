@@ -11,9 +11,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from multidb import positions, routing
-from multidb.conf import SettingError, conf
+from multidb.conf import conf
 from multidb.health import say_once
 from multidb.replicas import topology
+from multidb.setting_error import SettingError
 from multidb.statements import ANYTHING, Write, write_of
 
 # What makes a session read-only, by Django's ``vendor``.

@@ -109,6 +109,7 @@ class Cluster(ABC):
         """
         if self._workspace is not None:
             return
+        self._look_up()
         self._workspace = Workspace(self._accounts)
         try:
             self._build(self._workspace)
@@ -130,6 +131,10 @@ class Cluster(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+
+    @abstractmethod
+    def _look_up(self) -> None:
+        """Find the programs and the driver. Raises ``ServersMissing``."""
 
     @abstractmethod
     def _build(self, workspace: Workspace) -> None:

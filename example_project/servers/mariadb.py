@@ -52,12 +52,17 @@ class MariaDBCluster(Cluster):
         super().__init__()
         self._database = database
 
+    def _look_up(self) -> None:
+        self._mysqlclient = driver("MySQLdb", "mysqlclient")
+        self._installer, self._program = (
+            directory_of(name, places=PLACES, install=INSTALL) / name for name in ("mariadb-install-db", "mariadbd")
+        )
+
     def _build(self, workspace: Workspace) -> None:
-        client = driver("MySQLdb", "mysqlclient")
-        program = directory_of("mariadbd", places=PLACES, install=INSTALL) / "mariadbd"
-        self.primary = MariaDBServer(workspace, "primary", client, self._database, program, 1)
-        self.replica = MariaDBReplica(workspace, "replica", client, self._database, program, 2)
-        self.primary.install()
+        common = self._mysqlclient, self._database, self._program
+        self.primary = MariaDBServer(workspace, "primary", *common, number=1)
+        self.replica = MariaDBReplica(workspace, "replica", *common, number=2)
+        self.primary.install(self._installer)
         self.replica.copy(self.primary)
         self.primary.launch()
         self.replica.launch()
@@ -83,13 +88,11 @@ class MariaDBServer(Server):
         self._program = program
         self._number = number
 
-    def install(self) -> None:
+    def install(self, installer: Path) -> None:
         """Make the server's files, without a binary log: replication begins with the server's first statement."""
-        installer = "mariadb-install-db"
-        command = directory_of(installer, places=PLACES, install=INSTALL) / installer
         # Forced, it does without a host name that can be resolved.
         options = ["--no-defaults", "--force", "--auth-root-authentication-method=normal", "--skip-test-db", *INNODB]
-        self._workspace.spawn(installer, command, *options, f"--datadir={self.directory}").finish()
+        self._workspace.spawn("install", installer, *options, f"--datadir={self.directory}").finish()
 
     def create(self) -> None:
         """Create the server's database, and the user as which a replica connects."""

@@ -50,11 +50,14 @@ class PostgresCluster(Cluster):
         self._names = [f"standby-{number}" for number in range(1, standbys + 1)]
         self._database = database
 
+    def _look_up(self) -> None:
+        self._psycopg = driver("psycopg", "'psycopg[binary]'")
+        self._programs = directory_of("postgres", "initdb", "pg_basebackup", places=PLACES, install=INSTALL)
+
     def _build(self, workspace: Workspace) -> None:
-        psycopg = driver("psycopg", "'psycopg[binary]'")
-        programs = directory_of("postgres", "initdb", "pg_basebackup", places=PLACES, install=INSTALL)
-        self.primary = PostgresServer(workspace, "primary", psycopg, self._database, programs)
-        self.standbys = [PostgresStandby(workspace, name, psycopg, self._database, programs) for name in self._names]
+        common = self._psycopg, self._database, self._programs
+        self.primary = PostgresServer(workspace, "primary", *common)
+        self.standbys = [PostgresStandby(workspace, name, *common) for name in self._names]
         self.primary.create()
         for copying in [standby.copy(self.primary) for standby in self.standbys]:
             copying.finish()

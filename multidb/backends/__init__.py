@@ -7,7 +7,8 @@ from django.utils.module_loading import import_string
 
 from multidb.backends.base import PinStore
 from multidb.backends.cookie import SignedCookiePinStore
-from multidb.conf import PinStoreSetting, SettingError, conf
+from multidb.conf import PinStoreSetting, conf
+from multidb.setting_error import SettingError
 
 
 def get_pin_store() -> PinStore:

@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage, Warning
 from django.core.exceptions import ImproperlyConfigured
 
 from multidb.backends.keyed import DEFAULT_KEYS, DEFAULT_PREFIX, KeyedPinStore
-from multidb.conf import SettingError
+from multidb.setting_error import SettingError
 
 
 class CachePinStore(KeyedPinStore):

@@ -9,8 +9,9 @@ from django.core.cache import InvalidCacheBackendError
 from django.core.checks import CheckMessage
 
 from multidb.backends.cache import CachePinStore
-from multidb.conf import SettingError, conf
+from multidb.conf import conf
 from multidb.pins import latest_milliseconds
+from multidb.setting_error import SettingError
 
 # Keeps what is later and further of the pin that is there and the one that comes, so that the order in which two
 # responses arrive does not matter. What is there and is no pin is replaced, and so is a hold later than ARGV[3], the
