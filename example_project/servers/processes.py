@@ -171,6 +171,8 @@ def _end(owner: int, endings: list[Callable[[], object]]) -> None:
 def _uninterrupted(job: Callable[[], Result]) -> Result:
     """Do ``job`` in another thread: Ctrl-C, which only the main one notices, finds it done or not begun."""
     with ThreadPoolExecutor(1) as thread:
+        # Only a thread that has been seen to run is waited for in any case.
+        thread.submit(int).result()
         return thread.submit(job).result()
 
 
