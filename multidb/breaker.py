@@ -1,5 +1,6 @@
 """Breaker: stop asking what is down, ask again later."""
 
+import math
 import random
 import threading
 from collections.abc import Callable
@@ -12,7 +13,8 @@ JITTER = 0.2
 class Breaker:
     """Leaves alone what has failed, each by its name, for ``retry_seconds()`` give or take a fifth.
 
-    After that one caller may ask again, while the others go on leaving it alone until that one has told how it went.
+    After that one caller may ask again, while the others leave it alone for as long once more, or until that one has
+    told that it answers.
     ``on_down(name, why)`` and ``on_up(name)`` are called once at each change. Safe in threads.
     """
 
@@ -40,11 +42,11 @@ class Breaker:
                 self._rests_until[name] = self._next_try()
             return True
 
-    def failed(self, name: str, why: object) -> None:
-        """``name`` did not answer: leave it alone."""
+    def failed(self, name: str, why: object, at_most: float = math.inf) -> None:
+        """``name`` did not answer: leave it alone, for ``at_most`` so many seconds."""
         with self._lock:
             was_up = name not in self._rests_until
-            self._rests_until[name] = self._next_try()
+            self._rests_until[name] = self._next_try(at_most)
         if was_up:
             self._on_down(name, why)
 
@@ -62,5 +64,5 @@ class Breaker:
         with self._lock:
             self._rests_until.clear()
 
-    def _next_try(self) -> float:
-        return monotonic() + self._retry_seconds() * random.uniform(1 - JITTER, 1 + JITTER)
+    def _next_try(self, at_most: float = math.inf) -> float:
+        return monotonic() + min(self._retry_seconds(), at_most) * random.uniform(1 - JITTER, 1 + JITTER)

@@ -41,7 +41,7 @@ def check_timeouts(**kwargs: Any) -> list[CheckMessage]:
     return [
         Warning(
             f"Replica {alias!r} has no connect_timeout: while its host does not answer, requests wait for it.",
-            hint='Set DATABASES[...]["OPTIONS"]["connect_timeout"] to a few seconds.',
+            hint='Set DATABASES[...]["OPTIONS"]["connect_timeout"], or ["pool"]["timeout"], to a few seconds.',
             id="multidb.W030",
         )
         for replicas in by_primary.values()
@@ -52,6 +52,9 @@ def check_timeouts(**kwargs: Any) -> list[CheckMessage]:
 
 def _has_timeout(entry: Mapping[str, Any]) -> bool:
     """Has a database a timeout, as far as its settings tell, or needs none since it is on this machine?"""
+    pool = entry["OPTIONS"].get("pool")
+    if pool:
+        return isinstance(pool, Mapping) and "timeout" in pool
     elsewhere = "service" in entry["OPTIONS"] or "PGCONNECT_TIMEOUT" in os.environ
     local = not entry["HOST"] or entry["HOST"].startswith("/")
     return "connect_timeout" in entry["OPTIONS"] or elsewhere or local

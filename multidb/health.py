@@ -1,25 +1,33 @@
 """Which replicas can be asked: those that are up, not too late, and (when pinned) far enough."""
 
-import logging
 import math
 import select
+import threading
+import traceback
+from collections import deque
 from collections.abc import Mapping
 from time import monotonic
 from typing import Any, NamedTuple
 
-from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import DatabaseErrorWrapper
 
 from multidb import positions, signals
 from multidb.breaker import Breaker
 from multidb.conf import conf
+from multidb.log import logger, say_once
 from multidb.positions import PositionUnavailable
-
-logger = logging.getLogger("multidb")
 
 # A replica that comes close to ``MULTIDB_MAX_REPLICA_LAG`` is asked for its lag this often, and never more.
 LEAST_LAG_SECONDS = 0.1
+
+# How many answers of a replica that is behind are kept, to see when it has replayed what it had received by then.
+MOST_REMEMBERED = 100
+
+# On the event loop, or in a test that forbids this database, as Django's and pytest-django's do: the query will tell.
+CANNOT_TELL = (SynchronousOnlyOperation, AssertionError, RuntimeError)
 
 
 def is_usable(alias: str) -> bool:
@@ -30,18 +38,16 @@ def is_usable(alias: str) -> bool:
     try:
         _connect(connection)
         seconds = _seconds_too_late(connection)
-    except ImproperlyConfigured:
-        raise
     except Error as error:
         _late.discard(alias)
         _breaker.failed(alias, error)
         return False
-    except Exception:
-        # On the event loop, or in a test that forbids this database: the query itself will tell.
+    except CANNOT_TELL:
         return True
     if seconds is not None:
         _late.add(alias)
-        _breaker.failed(alias, f"{seconds:.1f} s behind")
+        # Asked again in time to see how far it has come by then.
+        _breaker.failed(alias, f"{seconds:.1f} s behind", at_most=(conf.max_replica_lag or math.inf) / 2)
         return False
     _late.discard(alias)
     _breaker.succeeded(alias)
@@ -62,7 +68,7 @@ def connects(alias: str) -> bool:
     except Error as error:
         _quiet_breaker.failed(alias, error)
         return False
-    except SynchronousOnlyOperation:
+    except CANNOT_TELL:
         return True
     _quiet_breaker.succeeded(alias)
     return True
@@ -94,28 +100,33 @@ def link_to(alias: str) -> Link:
     return Link(connection, connection.connection)
 
 
-def has_died(link: Link) -> bool:
-    """Has the link been lost since? What is left of it is closed. Asks nothing unless a query has failed on it."""
-    if link.driver_connection is not None and link.connection.connection is not link.driver_connection:
-        return True  # Closed, and perhaps opened again: by Django, which could not roll back.
-    here = connections[link.connection.alias]
-    return here.connection is not None and here.errors_occurred and _close_if_dead(here)
+def connection_of(error: Exception) -> BaseDatabaseWrapper | None:
+    """The connection whose database raised ``error``: Django wraps what drivers raise, and knows it there."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code is DatabaseErrorWrapper.__exit__.__code__:
+            connection: BaseDatabaseWrapper = frame.f_locals["self"].wrapper
+            return connection
+    return None
+
+
+def has_died(connection: BaseDatabaseWrapper, link: Link | None) -> bool:
+    """Has ``connection``, on which a query has failed, been lost? What is left of it is closed. One round trip at most.
+
+    ``link`` is how the request was linked to the same replica when it chose that.
+    """
+    if connection.connection is None:
+        return True
+    if link is not None and link.connection is connection and link.driver_connection is not connection.connection:
+        return True  # Django could not roll back, and has opened another.
+    return _close_if_dead(connection)
 
 
 def forget() -> None:
-    """Forget what is down, late and said, as at the start of the process."""
+    """Forget what is down and late, as at the start of the process."""
     _breaker.forget()
     _quiet_breaker.forget()
     _late.clear()
     _lags.clear()
-    _said.clear()
-
-
-def say_once(text: str) -> None:
-    """Log ``text`` as a warning, the first time that this process has it to say."""
-    if text not in _said:
-        _said.add(text)
-        logger.warning(text)
 
 
 def _announce_down(alias: str, why: object) -> None:
@@ -134,6 +145,7 @@ class Lag:
     def __init__(self) -> None:
         self._ask_again_at = -math.inf
         self._lacked_nothing_at = -math.inf
+        self._received: deque[tuple[float, str]] = deque(maxlen=MOST_REMEMBERED)
 
     def seconds_too_late(self, connection: BaseDatabaseWrapper, longest: float) -> float | None:
         """How far the replica is behind, if that is more than ``longest``, in seconds.
@@ -143,6 +155,9 @@ class Lag:
         now = monotonic()
         if now < self._ask_again_at:
             return None
+        if self._ask_again_at > -math.inf:
+            # While this thread asks, the others go by the last answer.
+            self._ask_again_at = now + LEAST_LAG_SECONDS
         try:
             seconds = self._asked(connection, now)
         except PositionUnavailable as unavailable:
@@ -153,16 +168,26 @@ class Lag:
             return None
         if seconds > longest:
             return seconds
-        self._ask_again_at = now + min(max(longest - seconds, LEAST_LAG_SECONDS), conf.retry_seconds)
+        # In half of the time that is left, so that there is an answer younger than ``longest`` to compare with.
+        self._ask_again_at = now + min(max((longest - seconds) / 2, LEAST_LAG_SECONDS), conf.retry_seconds)
         return None
 
     def _asked(self, connection: BaseDatabaseWrapper, now: float) -> float:
-        """What the replica tells, or the time since it lacked nothing, if that is less: after a long silence of the
-        primary a replica takes the age of the last transaction for its lag, until it has replayed the next.
+        """What the replica tells, or the time since it had received what it has replayed by now, if that is less.
+
+        A replica takes the age of its last transaction for its lag. That is wrong after a long silence of the primary,
+        and in the middle of a long transaction.
         """
         seconds = positions.lag_seconds(connection)
         if seconds == 0:
             self._lacked_nothing_at = now
+            self._received.clear()
+            return seconds
+        received, replayed = positions.progress(connection)
+        while self._received and self._received[0][1] <= replayed:
+            self._lacked_nothing_at, _ = self._received.popleft()
+        if received:
+            self._received.append((now, received))
         return min(seconds, now - self._lacked_nothing_at)
 
 
@@ -170,21 +195,20 @@ _breaker = Breaker(lambda: conf.retry_seconds, _announce_down, _announce_up)
 _quiet_breaker = Breaker(lambda: conf.retry_seconds, lambda *_: None, lambda *_: None)
 _late: set[str] = set()
 _lags: dict[str, Lag] = {}
-_said: set[str] = set()
 
 
 def _connect(connection: BaseDatabaseWrapper) -> None:
-    idle = connection.connection is not None and not connection.in_atomic_block
-    if idle and _has_spoken(connection.connection):
-        _close_if_dead(connection)
-    connection.ensure_connection()
+    connection.ensure_connection()  # Which may be an old one, from a pool.
+    if not connection.in_atomic_block and _has_spoken(connection.connection) and _close_if_dead(connection):
+        connection.ensure_connection()
 
 
 def _close_if_dead(connection: BaseDatabaseWrapper) -> bool:
     """Close what is left of ``connection`` if it does not answer, and return whether it did not. One round trip."""
     if connection.connection is not None and connection.is_usable():
         return False
-    connection.close()
+    if connection._thread_ident == threading.get_ident():  # type: ignore[attr-defined]  # missing in the stubs
+        connection.close()
     return True
 
 
@@ -192,8 +216,10 @@ def _has_spoken(driver_connection: Any) -> bool:
     """Has the server sent what nobody asked for? That is how one that has gone, or was restarted, says goodbye."""
     if not hasattr(driver_connection, "fileno"):
         return False
-    poll = select.poll()
     try:
+        if not hasattr(select, "poll"):  # On Windows, and where gevent or eventlet have taken it away.
+            return bool(select.select([driver_connection.fileno()], [], [], 0)[0])
+        poll = select.poll()
         poll.register(driver_connection.fileno(), select.POLLIN)
         return bool(poll.poll(0))
     except Exception:  # The driver's own error: the connection is closed.

@@ -101,7 +101,7 @@ class PinningRouterMiddleware(MiddlewareMixin):
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
         """Run the view once more, if it only reads and ``exception`` is that of a replica which died under it."""
-        return run_again(request, exception)
+        return run_again(request, exception, type(self))
 
     async def _aprocess_request(self, request: HttpRequest) -> HttpResponseBase | None:
         if type(self).process_request is not PinningRouterMiddleware.process_request:

@@ -2,11 +2,17 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from multidb.log import say_once
+
 CLOCK_SKEW_SECONDS = 60
+
+# Hexadecimal or decimal digits, as many in one stream as in another: so they sort as the numbers do.
+SORTABLE = re.compile(r"[0-9A-F]+")
 
 
 class PinStoreUnavailable(Exception):
@@ -110,5 +116,7 @@ def _hold(until: Any, position: Any = None) -> Hold:
 
 def _position(position: Any) -> dict[str, str] | None:
     """What only looks like a position is one that is not known: the hold is kept, and its time ends it."""
-    texts = [*position.keys(), *position.values()]
-    return dict(position) if texts and all(isinstance(text, str) and text for text in texts) else None
+    is_one = position and all(stream and SORTABLE.fullmatch(text) for stream, text in position.items())
+    if not is_one:
+        say_once("A pin has a position that is none: it holds for its seconds.")
+    return dict(position) if is_one else None

@@ -58,6 +58,9 @@ class Topology:
         self._weights = replica_databases
         self._turns = {primary: _turns(weights) for primary, weights in replica_databases.items() if weights}
 
+    def has_replicas(self, primary: str) -> bool:
+        return primary in self._turns
+
     def in_turn(self, primary: str) -> Iterator[str]:
         """The replicas of ``primary``: first the one whose turn it is, then the others in an order by chance, so that
         those share evenly what one that is down leaves to them.

@@ -13,6 +13,7 @@ from django.utils.functional import LazyObject
 from multidb import health
 from multidb.conf import conf
 from multidb.health import Link
+from multidb.log import say_once
 from multidb.pins import Pin, PinStoreUnavailable
 from multidb.replicas import choose, choose_replayed, topology
 from multidb.routing import Forced, Routing, pop, push
@@ -33,8 +34,9 @@ class RequestRouting(Routing):
     """The routing of one request.
 
     ``writes``: the method is not read-only. ``wrote``: the code said that it writes (``db_write``). ``reads_only``: the
-    code said that it does not (``db_read``). ``written``: the primaries on which a write was observed. ``store_down``:
-    the pin could not be looked up. ``pin``: what was found. ``routes``: set a list, and each routed read goes into it.
+    code said that it does not (``db_read``). ``written``: the primaries on which a write was observed.
+    ``ignored_tables``: where one was observed that does not pin. ``store_down``: the pin could not be looked up.
+    ``pin``: what was found. ``routes``: set a list, and each routed read goes into it.
     """
 
     def __init__(self, request: HttpRequest, store: PinSource, writes: bool) -> None:
@@ -54,8 +56,11 @@ class RequestRouting(Routing):
         self._links: dict[str, Link] = {}
         self._dead: set[str] = set()
         self._has_begun_again = False
+        self._has_changed_something = False
         self._written: set[str] = set()
         self.written = self._written
+        self._ignored_tables: set[str] = set()
+        self.ignored_tables = self._ignored_tables
         self._request_blocks: dict[str | None, Atomic] = {}
 
     def declare_write(self) -> None:
@@ -65,8 +70,12 @@ class RequestRouting(Routing):
         self.writes = False
         self.reads_only = True
 
-    def observe_write(self, primary: str) -> None:
-        self._written.add(primary)
+    def observe_write(self, alias: str, ignored_table: str | None) -> None:
+        self._has_changed_something = True
+        if ignored_table is None:
+            self._written.add(alias)
+        else:
+            self._ignored_tables.add(ignored_table)
 
     def note_rendering(self) -> None:
         self.is_rendering = True
@@ -109,15 +118,21 @@ class RequestRouting(Routing):
 
     def may_run_again(self) -> bool:
         """Is this a request that only reads, has written nothing, and has not begun again before?"""
-        return not (self._has_begun_again or self.writes or self.wrote or self.written)
+        return not (self._has_begun_again or self._has_changed_something or self.writes or self.wrote)
 
-    def leave_dead_replicas(self) -> Collection[str]:
-        """The replicas that have died under this request's queries: it does not read from them again."""
-        dead = {alias for alias, link in self._links.items() if health.has_died(link)}
-        self._replicas = {primary: alias for primary, alias in self._replicas.items() if alias not in dead}
-        self._links = {alias: link for alias, link in self._links.items() if alias not in dead}
-        self._dead |= dead
-        return dead
+    def lost_replica(self, error: Exception) -> str | None:
+        """The replica that died under the query which ``error`` has ended: this request does not read from it again.
+
+        ``None`` if ``error`` is not that of a replica's connection, or that lives.
+        """
+        connection = health.connection_of(error)
+        if connection is None or connection.alias not in topology().primary_of:
+            return None
+        if not health.has_died(connection, self._links.get(connection.alias)):
+            return None
+        self._replicas = {primary: alias for primary, alias in self._replicas.items() if alias != connection.alias}
+        self._dead.add(connection.alias)
+        return connection.alias
 
     def begin_again(self) -> None:
         """The view is about to be run once more."""
@@ -146,7 +161,7 @@ class RequestRouting(Routing):
         """Keep the replica ``chosen``, unless another thread of this request has kept another. Return which."""
         kept = self._replicas.setdefault(primary, chosen)
         if kept == chosen != primary:
-            self._links.setdefault(kept, health.link_to(kept))
+            self._links[kept] = health.link_to(kept)
         return kept
 
     def _look_up(self) -> bool:
@@ -197,7 +212,7 @@ def _positions(pin: Pin) -> dict[str, Mapping[str, str] | None]:
     """What has to be replayed for each primary that ``pin`` holds; ``None`` where only the time ends the hold."""
     until_replayed = conf.pinning_until == "replayed"
     for primary in pin.holds.keys() - topology().primaries:
-        health.say_once(f"A pin names {primary!r}, which is no primary in REPLICA_DATABASES: that part pins nobody.")
+        say_once(f"A pin names {primary!r}, which is no primary in REPLICA_DATABASES: that part pins nobody.")
     return {primary: hold.position if until_replayed else None for primary, hold in pin.holds.items()}
 
 

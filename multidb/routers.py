@@ -104,7 +104,7 @@ class PinningReplicaRouter(ReplicaRouter):
         rules = OUTSIDE if forced is Forced.UNPINNED else routing
         if rules.writes:
             return primary, "method"
-        if rules.wrote or primary in rules.written:
+        if rules.wrote or primary in rules.written or (rules.ignored_tables and _table(model) in rules.ignored_tables):
             return primary, "wrote"
         if _in_transaction(routing, primary):
             return primary, "transaction"
@@ -117,6 +117,11 @@ class PinningReplicaRouter(ReplicaRouter):
 
 def _on_replica(alias: str, primary: str, reason: str) -> tuple[str, str]:
     return alias, "no replica" if alias == primary else reason
+
+
+def _table(model: Any) -> str | None:
+    meta = getattr(model, "_meta", None)
+    return meta and str(meta.db_table).replace('"', "")
 
 
 def _is_session(model: Any) -> bool:

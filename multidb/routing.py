@@ -35,6 +35,7 @@ class Routing:
     wrote = False
     reads_only = False
     written: Collection[str] = frozenset()
+    ignored_tables: Collection[str] = frozenset()
     store_down = False
     pin: Pin | None = None
     routes: list[Route] | None = None
@@ -46,8 +47,8 @@ class Routing:
     def declare_read(self) -> None:
         """This request does not write, whatever its method."""
 
-    def observe_write(self, primary: str) -> None:
-        """A write to ``primary`` has been made."""
+    def observe_write(self, alias: str, ignored_table: str | None) -> None:
+        """A write to ``alias`` has been made: to ``ignored_table`` alone, whose writes do not pin, or to others."""
 
     def note_rendering(self) -> None:
         """The view has returned, and its response is rendered."""

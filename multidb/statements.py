@@ -8,14 +8,12 @@ from typing import NamedTuple
 LONGEST_REMEMBERED = 2_000
 MOST_REMEMBERED = 512
 
-# Statements that change nothing which a replica would have to replay, unless they contain one of _WRITES. To explain
-# with ANALYZE is to run, and SET STATEMENT goes before any other.
+# Statements that change nothing which a replica would have to replay, unless _may_write says otherwise.
 _READS = re.compile(
     r"""(?:
-        ABORT | BEGIN | CLOSE | COMMIT | DEALLOCATE | DECLARE | DESC | DESCRIBE | DISCARD | END
-        | EXPLAIN (?! [^a-z]* (?:[a-z]+\s*,?\s*)*? ANALY[SZ]E ) | FETCH | LISTEN | LOCK | MOVE | NOTIFY | PRAGMA
-        | RELEASE | RESET | ROLLBACK | SAVEPOINT | SELECT | SET (?! \s+STATEMENT\b ) | SHOW | START | TABLE | UNLISTEN
-        | UNLOCK | USE | VALUES | WITH
+        ABORT | BEGIN | CLOSE | COMMIT (?!\s+PREPARED\b) | DEALLOCATE | DECLARE | DESC | DESCRIBE | DISCARD | END
+        | EXPLAIN | FETCH | LISTEN | LOCK | MOVE | NOTIFY | PRAGMA | RELEASE | RESET | ROLLBACK (?!\s+PREPARED\b)
+        | SAVEPOINT | SELECT | SET (?!\s+STATEMENT\b) | SHOW | START | TABLE | UNLISTEN | UNLOCK | USE | VALUES | WITH
     )\b""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -24,13 +22,15 @@ _READS = re.compile(
 _COMMENT = r"/\*(?!!|M!)(?:(?!\*/|/\*).)*\*/"
 _BEFORE = re.compile(rf"(?:\s+|--[^\n]*(?:\n|$)|#[^\n]*(?:\n|$)|{_COMMENT}|\()*", re.DOTALL | re.IGNORECASE)
 
-# What names the place in the code that a query comes from.
-_AFTER = re.compile(r"/\*(?!!|M!)(?:(?!\*/|/\*|;).)*\*/[\s;]*\Z", re.DOTALL | re.IGNORECASE)
+# What is quoted or a comment is no keyword. Where the vendors disagree on where a quote ends, all of it is looked at.
+_QUOTED = re.compile(rf"""{_COMMENT}|--\s[^\n]*|"[^"]*"|`[^`]*`|'[^']*'""", re.DOTALL | re.IGNORECASE)
+_DISPUTED = re.compile(r"[\\$#]|--(?!\s)|/\*.*/\*", re.DOTALL)
 
-# A common table expression that writes, SELECT ... INTO, a second statement. FOR UPDATE only locks, and what stands in
-# quotes is a name.
+# To explain with ANALYZE is to run. Else: a common table expression that writes, SELECT ... INTO, a second statement.
+# FOR UPDATE only locks.
+_KEYWORDS = ("INTO", "DELETE", "UPDATE", "ANALY", ";")
 _WRITES = re.compile(
-    r"""\b (?! (?<=["`]) \w+ ["`] ) (?: INTO | DELETE | (?<!\bFOR\s)(?<!\bKEY\s)UPDATE )\b | ;\s*[^\s;]""",
+    r"""^EXPLAIN\b .* \bANALY[SZ]E\b | \b(?: INTO | DELETE | (?<!\bFOR\s)(?<!\bKEY\s)UPDATE )\b | ;\s*[^\s;]""",
     re.IGNORECASE | re.VERBOSE,
 )
 
@@ -38,13 +38,16 @@ _NAME = r"""(?:"[^"]+"|`[^`]+`|\w+)"""
 _SET = rf"{_NAME}\s*=\s*(?:%s|NULL)"
 _TARGET = re.compile(
     rf"""
-    (?: INSERT (?:\s+OR\s+\w+ | \s+IGNORE)? \s+INTO | REPLACE\s+INTO | UPDATE | DELETE\s+FROM )
+    (?: INSERT (?:\s+OR\s+(?!FAIL\b)\w+ | \s+IGNORE)? \s+INTO | REPLACE\s+INTO | UPDATE | DELETE\s+FROM )
     \s* (?P<table>{_NAME}(?:\s*\.\s*{_NAME}){{0,2}}) (?:\s+AS\s+{_NAME})?
     # What follows tells that it is the only table.
     (?P<alone>(?= \s* (?: \( | ;?\s*\Z ) | \s+ (?: SET | WHERE | WITH | VALUES? | SELECT | DEFAULT | RETURNING )\b ))?
     (?: \s+ SET \s+ (?P<columns>{_SET} (?:\s*,\s*{_SET})*) (?: \s+WHERE\b | \s*;?\s*\Z ) )?
     """,  # noqa: S608  # it reads SQL, and makes none
     re.IGNORECASE | re.VERBOSE,
+)
+_INSERTS = re.compile(
+    r"(?:INSERT(?!\s+(?:OR\s+)?IGNORE\b)(?!.*\bON\s+CONFLICT\b)|REPLACE)\b", re.IGNORECASE | re.DOTALL
 )
 _COLUMN = re.compile(rf"({_NAME})\s*=")
 
@@ -73,15 +76,24 @@ def _parse(sql: str) -> Write | None:
     before = _BEFORE.match(sql)
     start = before.end() if before else 0
     if start == len(sql) or _READS.match(sql, start):
-        after = _AFTER.search(sql, start)
-        end = after.start() if after else len(sql)
-        return ANYTHING if _WRITES.search(sql, start, end) else None
+        return ANYTHING if _may_write(sql[start:]) else None
     target = _TARGET.match(sql, start)
     if target is None or ";" in sql.rstrip("; \t\r\n"):
         return ANYTHING
     columns = frozenset(_unquoted(name) for name in _COLUMN.findall(target["columns"] or ""))
     table = None if target["alone"] is None else _unquoted(target["table"])
-    return Write(table, columns, tells_rows="RETURNING" not in sql.upper())
+    # An insert that a trigger has led to another table tells of none.
+    tells_rows = not _INSERTS.match(sql, start) and "RETURNING" not in sql.upper()
+    return Write(table, columns, tells_rows)
+
+
+def _may_write(sql: str) -> bool:
+    """May a statement that begins as one that reads write all the same?"""
+    upper = sql.upper()
+    if not any(keyword in upper for keyword in _KEYWORDS):
+        return False
+    bare = sql if _DISPUTED.search(sql) else _QUOTED.sub(" x ", sql)
+    return _WRITES.search(" ".join(bare.split())) is not None
 
 
 _remembered = lru_cache(MOST_REMEMBERED)(_parse)

@@ -10,10 +10,12 @@ from django.db import DataError, Error, IntegrityError, ProgrammingError, connec
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from multidb import positions, routing
+from multidb import health, positions, routing
 from multidb.conf import conf
-from multidb.health import say_once
+from multidb.log import say_once
+from multidb.positions import PositionUnavailable
 from multidb.replicas import topology
+from multidb.routing import Routing
 from multidb.setting_error import SettingError
 from multidb.statements import ANYTHING, Write, write_of
 
@@ -45,8 +47,11 @@ def positions_after(primaries: Iterable[str]) -> dict[str, Mapping[str, str] | N
 
 
 def _position_after(connection: BaseDatabaseWrapper) -> Mapping[str, str] | None:
+    if not topology().has_replicas(connection.alias):
+        return None
     try:
-        connection.ensure_connection()
+        if not health.connects(connection.alias):
+            raise PositionUnavailable("it does not answer")
         if not connection.autocommit:  # Nor is it in a block of atomic().
             return None
         return positions.primary_position(connection)
@@ -88,6 +93,8 @@ def _guard(connection: BaseDatabaseWrapper) -> None:
             # A transaction that begins with a lock for writing is one that writes.
             vars(connection)["transaction_mode"] = None
     except Error as error:
+        if not connection.is_usable():
+            raise
         say_once(f"Replica {connection.alias} is not guarded against writes: {str(error).strip()}")
 
 
@@ -99,30 +106,36 @@ def _observe(execute: Callable[..., Any], sql: Any, params: Any, many: bool, con
         return execute(sql, params, many, context)
     try:
         result = execute(sql, params, many, context)
-    except (DataError, IntegrityError, ProgrammingError):
-        # The statement has been undone. Of many, some may have been written.
-        if many and _counted_write(sql, connection):
-            state.observe_write(connection.alias)
+    except BaseException as error:
+        write = _write_of(sql, connection)
+        if write and not (_is_undone(error, write, connection) and not many):
+            _tell(state, connection.alias, write)
         raise
-    except BaseException:
-        if _counted_write(sql, connection):
-            state.observe_write(connection.alias)
-        raise
-    write = _counted_write(sql, connection)
+    write = _write_of(sql, connection)
     if write and not (write.tells_rows and context["cursor"].rowcount == 0):
-        state.observe_write(connection.alias)
+        _tell(state, connection.alias, write)
     return result
 
 
-def _counted_write(sql: Any, connection: BaseDatabaseWrapper) -> Write | None:
-    """What ``sql`` writes, if it writes anything that ``MULTIDB_PINNING_IGNORE`` does not name."""
+def _is_undone(error: BaseException, write: Write, connection: BaseDatabaseWrapper) -> bool:
+    """Has the database undone all that ``write`` did before ``error``?
+
+    Not what a procedure or several statements did, and on MariaDB not what a table without transactions took.
+    """
+    refused = isinstance(error, DataError | IntegrityError | ProgrammingError)
+    return refused and write.table is not None and connection.vendor != "mysql"
+
+
+def _tell(state: Routing, alias: str, write: Write) -> None:
+    is_ignored = write.table is not None and conf.pinning_trigger == "write" and ignored().contains(write)
+    state.observe_write(alias, ignored_table=write.table if is_ignored else None)
+
+
+def _write_of(sql: Any, connection: BaseDatabaseWrapper) -> Write | None:
     try:
-        write = write_of(_text(sql, connection))
+        return write_of(_text(sql, connection))
     except Exception:  # What is composed needs a connection that lives.
         return ANYTHING
-    if write is None or write.table is None or conf.pinning_trigger != "write":
-        return write
-    return None if ignored().contains(write) else write
 
 
 def _text(sql: Any, connection: BaseDatabaseWrapper) -> str:

@@ -18,7 +18,7 @@ from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connections
 
-from multidb import health, routing
+from multidb import health, log, routing
 
 REPLICAS = ["replica-1", "replica-2"]
 COOKIE = "multidb.backends.cookie.SignedCookiePinStore"
@@ -35,6 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def _unrouted() -> Iterator[None]:
     """Each test begins outside any request or block, and with all replicas up, whatever the test before left."""
     health.forget()
+    log.forget()
     outer = routing.current()
     routing.resume(routing.Scope(routing.Routing()))
     yield

@@ -278,6 +278,7 @@ class TestPositionsAfter:
     @pytest.fixture(autouse=True)
     def _until_replayed(self, settings) -> None:
         settings.MULTIDB_PINNING_UNTIL = "replayed"
+        settings.REPLICA_DATABASES = {"default": ["replica-1"], "users": ["users-replica"]}
 
     def test_each_primary_is_asked_for_its_own(self, monkeypatch) -> None:
         vendor.use(monkeypatch)
@@ -337,7 +338,13 @@ class TestPositionsAfter:
         connection.close()
         assert [positions_after(["default"]) for _ in range(3)] == [{"default": None}] * 3
         [line] = lines(caplog)
-        assert "unable to open database file" in line
+        assert "it does not answer" in line
+
+    def test_a_primary_without_replicas_is_not_asked(self, monkeypatch, settings) -> None:
+        settings.REPLICA_DATABASES = []
+        vendor.use(monkeypatch)
+        assert positions_after(["default"]) == {"default": None}
+        assert vendor.asked == []
 
     def test_a_primary_without_a_name_is_an_error_of_the_project(self, monkeypatch) -> None:
         vendor.use(monkeypatch)
@@ -355,8 +362,9 @@ class TestPositionsAfter:
 
     @pytest.mark.usefixtures("replication")
     def test_a_vendor_without_positions_is_said_once_whatever_the_number_of_requests(
-        self, caplog, client: Client
+        self, settings, caplog, client: Client
     ) -> None:
+        settings.REPLICA_DATABASES = ["replica-1"]
         for _ in range(3):
             assert client.post("/write").cookies
         [line] = lines(caplog)

@@ -3,7 +3,9 @@
 Here SQLite plays the server that dies; tests/integration kills real ones.
 """
 
+import io
 import logging
+import re
 import sqlite3
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib import messages
 from django.core.signals import got_request_exception
-from django.db import OperationalError, connections
+from django.db import OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.sqlite3.base import DatabaseWrapper
 from django.db.backends.utils import CursorWrapper
@@ -28,7 +30,7 @@ from rest_framework.views import APIView
 from multidb.middleware import PinningRouterMiddleware
 from multidb.pinning import db_read, db_write, use_replica
 from tests.conftest import REPLICAS, Replication
-from tests.models import Post
+from tests.models import PinRow, Post
 from tests.views import answer
 
 pytestmark = [pytest.mark.django_db(transaction=True, databases="__all__"), pytest.mark.urls(__name__)]
@@ -43,6 +45,7 @@ class Dying:
         self.after: dict[str, int] = {}
         self.usable_all_the_same = False
         self.runs = 0
+        self.blocks: list[bool] = []
         self.aliases: list[str] = []
 
     def answer(self, connection: Any) -> None:
@@ -174,6 +177,57 @@ def add_message(request: HttpRequest) -> JsonResponse:
     return read(request)
 
 
+def audit_and_die(request: HttpRequest) -> JsonResponse:
+    PinRow.objects.create(client="audit", text="seen")
+    return read_by_force(request)
+
+
+def atomically(request: HttpRequest) -> JsonResponse:
+    """Tells whether it runs in a transaction, on each run."""
+    dying.blocks.append(connections["default"].in_atomic_block)
+    return read_by_force(request)
+
+
+@transaction.non_atomic_requests
+def not_atomically(request: HttpRequest) -> JsonResponse:
+    return atomically(request)
+
+
+def die_twice_in_turn(request: HttpRequest) -> SimpleTemplateResponse:
+    """Dies in the view, and again when the response of the second run is rendered."""
+    dying.runs += 1
+    if dying.runs == 1:
+        dying.after[answer()["alias"]] = 0
+        answer()
+    return SimpleTemplateResponse(_Dying())
+
+
+class _Dying:
+    def render(self, context: Any, request: Any = None) -> str:
+        dying.after.update(dict.fromkeys(REPLICAS, 0))
+        return str(answer())
+
+
+def closes(request: HttpRequest) -> HttpResponse:
+    """Closes its replica's connection, and fails for a reason of its own."""
+    dying.runs += 1
+    connections[answer()["alias"]].close()
+    raise OperationalError("of something else")
+
+
+class Preparing:
+    """Another middleware that prepares what templates are given."""
+
+    def __init__(self, get_response: Any) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> Any:
+        return self._get_response(request)
+
+    def process_template_response(self, request: HttpRequest, response: Any) -> Any:
+        return response
+
+
 def die_twice(request: HttpRequest) -> JsonResponse:
     dying.runs += 1
     dying.after.update(dict.fromkeys(REPLICAS, 0))
@@ -230,6 +284,11 @@ urlpatterns = [
         die_twice,
         primary_dies,
         another_error,
+        audit_and_die,
+        atomically,
+        not_atomically,
+        die_twice_in_turn,
+        closes,
         count,
         gone_by_then,
         handled_by_the_view,
@@ -327,6 +386,54 @@ def test_never_after_a_write_never_twice_and_never_for_the_primary(client: Clien
     assert dying.runs == (2 if url == "/die-twice" else 1)
 
 
+def test_never_after_a_write_that_does_not_pin(client: Client, settings: Any) -> None:
+    settings.MULTIDB_PINNING_TRIGGER = "write"
+    settings.MULTIDB_PINNING_IGNORE = ["tests.PinRow"]
+    with pytest.raises(OperationalError, match=DEATH):
+        client.get("/audit-and-die")
+    assert PinRow.objects.using("default").count() == 1
+
+
+@pytest.mark.parametrize(("url", "atomic"), [("/atomically", True), ("/not-atomically", False)])
+def test_the_second_run_is_in_a_transaction_as_the_first(client: Client, url: str, atomic: bool) -> None:
+    connections.settings["default"]["ATOMIC_REQUESTS"] = True
+    try:
+        assert client.get(url).status_code == 200
+    finally:
+        connections.settings["default"]["ATOMIC_REQUESTS"] = False
+    assert dying.blocks == [atomic, atomic]
+
+
+def test_never_a_third_time(client: Client) -> None:
+    with pytest.raises(OperationalError, match=DEATH):
+        client.get("/die-twice-in-turn")
+    assert dying.runs == 2
+
+
+def test_never_for_an_error_that_is_not_of_its_connection(client: Client) -> None:
+    with pytest.raises(OperationalError, match="of something else"):
+        client.get("/closes")
+    assert dying.runs == 1
+
+
+def test_not_while_rendering_what_other_middleware_has_prepared(client: Client, settings: Any) -> None:
+    """Nobody could ask it to prepare the second response."""
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.Preparing"]
+    assert client.get("/read").status_code == 200
+    dying.__init__()
+    with pytest.raises(OperationalError, match=DEATH):
+        client.get("/read-by-template")
+    assert dying.runs == 1
+
+
+def test_a_form_may_be_sent_with_a_file_or_without(client: Client) -> None:
+    assert client.post("/search", {"text": "mine"}).status_code == 200
+    dying.__init__()
+    with pytest.raises(OperationalError, match=DEATH):
+        client.post("/search", {"text": "mine", "file": io.BytesIO(b"mine")})
+    assert dying.runs == 1
+
+
 def test_never_for_a_post(client: Client) -> None:
     with pytest.raises(OperationalError, match=DEATH):
         client.post("/read-by-force")
@@ -373,7 +480,7 @@ def test_what_the_view_handles_itself_is_left_to_it(client: Client) -> None:
 def test_it_is_told_to_the_log_that_asks_for_it(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "multidb")
     client.get("/read")
-    assert "A replica died under GET /read: its view is run once more." in caplog.text
+    assert re.search(r"Replica replica-\d died under GET /read: its view is run once more.", caplog.text)
 
 
 def test_without_the_middleware_nothing_is_run_again(client: Client, settings: Any) -> None:

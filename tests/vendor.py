@@ -13,6 +13,7 @@ from multidb.positions import PositionUnavailable
 asked: list[tuple[str, str]] = []
 lags: dict[str, float] = {}
 silent: set[str] = set()
+progresses: dict[str, tuple[str, str]] = {}
 
 
 def primary_position(connection: Any) -> dict[str, str]:
@@ -26,6 +27,10 @@ def replayed_position(connection: Any) -> dict[str, str]:
 def lag_seconds(connection: Any) -> float:
     _note(connection, "lag_seconds")
     return lags.get(connection.alias, 0.0)
+
+
+def progress(connection: Any) -> tuple[str, str]:
+    return progresses.get(connection.alias, ("", ""))
 
 
 def _note(connection: Any, question: str) -> None:
@@ -49,3 +54,4 @@ def use(monkeypatch: pytest.MonkeyPatch) -> None:
     asked.clear()
     lags.clear()
     silent.clear()
+    progresses.clear()

@@ -1,6 +1,5 @@
 """PinStore: where pins are kept between requests."""
 
-import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator
@@ -13,9 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from multidb.conf import conf
+from multidb.log import logger, say_once
 from multidb.pins import Pin, PinStoreUnavailable
-
-logger = logging.getLogger("multidb")
 
 
 class UnsentResponse(HttpResponse):
@@ -96,6 +94,8 @@ class PinStore(ABC):
         merged = None
         for text in self._read(request):
             pin = Pin.decode(text) if text else None
+            if text and pin is None:
+                say_once(f"What {type(self).__name__} holds for a client is no pin: it pins nobody.")
             merged = merged if pin is None else pin.merge(merged)
         return merged and merged.held(time.time(), conf.pinning_seconds)
 

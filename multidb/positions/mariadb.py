@@ -44,6 +44,11 @@ def replayed_position(connection: BaseDatabaseWrapper) -> Mapping[str, str]:
     return position
 
 
+def progress(connection: BaseDatabaseWrapper) -> tuple[str, str]:
+    """MariaDB's own lag is that of the event which is being replayed: there is nothing to compare."""
+    return "", ""
+
+
 def lag_seconds(connection: BaseDatabaseWrapper) -> float:
     """What the slowest of its replication connections tells. Needs the privilege ``SLAVE MONITOR``."""
     with connection.cursor() as cursor:

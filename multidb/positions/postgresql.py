@@ -32,6 +32,8 @@ SELECT pg_is_in_recovery(), CASE
 END
 """
 
+PROGRESS = "SELECT pg_last_wal_receive_lsn()::text, pg_last_wal_replay_lsn()::text"
+
 
 def primary_position(connection: BaseDatabaseWrapper) -> Mapping[str, str]:
     """The end of the write-ahead log. Fails on a standby."""
@@ -47,6 +49,12 @@ def replayed_position(connection: BaseDatabaseWrapper) -> Mapping[str, str]:
     if not in_recovery or text is None:
         raise PositionUnavailable("it is not in recovery, so it is no standby")
     return _position(_place(text))
+
+
+def progress(connection: BaseDatabaseWrapper) -> tuple[str, str]:
+    """The ends of what the standby has received and replayed."""
+    received, replayed = _row(connection, PROGRESS)
+    return _position(_place(received))[STREAM] if received else "", _position(_place(replayed))[STREAM]
 
 
 def lag_seconds(connection: BaseDatabaseWrapper) -> float:

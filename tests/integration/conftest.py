@@ -1,5 +1,6 @@
 """Fixtures: the tests' project on real PostgreSQL and MariaDB, whose replicas lag, pause, die and come back."""
 
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -33,6 +34,8 @@ def mariadb_cluster(request: pytest.FixtureRequest) -> Iterator[MariaDBCluster]:
 
 
 def _started(request: pytest.FixtureRequest, cluster: Any) -> Iterator[Any]:
+    # As Ctrl-C does: the servers are stopped.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         cluster.start()
     except ServersMissing as missing:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import OperationalError, connections, transaction
+from django.test import Client
 
 from multidb import positions
 from multidb.pinning import use_primary_db
@@ -82,6 +83,23 @@ def test_a_replica_that_waits_on_purpose_is_behind(mariadb: Any) -> None:
     mariadb.replica.set_lag(3)
     write()
     assert wait_for(lambda: lag_seconds(connections[REPLICA])) > 0
+
+
+def test_a_long_transaction_is_no_lag(postgres: Any, settings: Any) -> None:
+    """For many seconds nothing is committed, while the standby replays what it receives."""
+    settings.MULTIDB_MAX_REPLICA_LAG = 1
+    write()
+    catch_up(postgres)
+    late = []
+    deadline = time.monotonic() + 4
+    with connections["default"].copy().cursor() as cursor:
+        cursor.execute("BEGIN")
+        while time.monotonic() < deadline:
+            cursor.execute("INSERT INTO tests_post (text) SELECT repeat('x', 100) FROM generate_series(1, 200)")
+            late.append(Client().get("/read").json()["reason"] != "replica")
+        cursor.execute("ROLLBACK")
+        cursor.db.close()
+    assert sum(late) <= len(late) / 10
 
 
 def test_a_standby_that_has_lost_its_primary_is_as_late_as_its_last_transaction(postgres: Any) -> None:
