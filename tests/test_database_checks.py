@@ -204,6 +204,14 @@ class TestTimeouts:
         monkeypatch.setitem(connections.settings["replica-1"], "HOST", host)
         assert of_deployment() == []
 
+    @pytest.mark.parametrize(
+        ("pool", "ids"), [(True, ["multidb.W030"]), ({"min_size": 1}, ["multidb.W030"]), ({"timeout": 2}, [])], ids=str
+    )
+    def test_a_pool_has_a_timeout_of_its_own(self, monkeypatch, pool: Any, ids: list[str]) -> None:
+        pretend(monkeypatch, "replica-1", "postgresql", "PostgreSQL")
+        monkeypatch.setitem(connections.settings["replica-1"], "OPTIONS", {"connect_timeout": 2, "pool": pool})
+        assert [message.id for message in of_deployment()] == ids
+
     def test_one_may_come_from_elsewhere(self, monkeypatch) -> None:
         pretend(monkeypatch, "replica-1", "postgresql", "PostgreSQL")
         monkeypatch.setenv("PGCONNECT_TIMEOUT", "2")

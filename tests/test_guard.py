@@ -165,6 +165,15 @@ class TestGuard:
         assert "replica-1 is not guarded" in line
         assert "syntax error" in line
 
+    def test_a_replica_that_dies_while_it_is_guarded_takes_no_connection(self, monkeypatch, caplog) -> None:
+        monkeypatch.setitem(writes.GUARDS, "sqlite", "no such statement")
+        monkeypatch.setattr("django.db.backends.sqlite3.base.DatabaseWrapper.is_usable", lambda connection: False)
+        connections["replica-1"].close()
+        with pytest.raises(OperationalError):
+            connections["replica-1"].connect()
+        assert "not guarded" not in caplog.text
+        connections["replica-1"].close()
+
     def test_nothing_is_logged_where_all_is_guarded(self, caplog) -> None:
         for alias in REPLICAS:
             connections[alias].close()

@@ -358,6 +358,13 @@ class TestHungUp:
         with pytest.raises(OperationalError, match="refused"):
             health._connect(Hung(SimpleNamespace(fileno=fileno), usable=False))
 
+    def test_one_that_is_closed_has_died_and_one_of_another_thread_is_left_to_that(self) -> None:
+        assert health.has_died(Hung(None, usable=False), None)
+        elsewhere = Hung(object(), usable=False)
+        elsewhere._thread_ident = 0
+        assert health.has_died(elsewhere, None)
+        assert elsewhere.connection is not None
+
     def test_one_in_a_transaction_is_left_to_it(self) -> None:
         near, far = socket.socketpair()
         far.close()

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from multidb.positions import PositionUnavailable, is_replayed, lag_seconds, primary_position, replayed_position
+from multidb.positions import (
+    PositionUnavailable,
+    is_replayed,
+    lag_seconds,
+    primary_position,
+    progress,
+    replayed_position,
+)
 from tests.positions import Scripted
 
 STATUS = ["Connection_name", "Slave_SQL_State", "Seconds_Behind_Master", "Gtid_Slave_Pos"]
@@ -95,3 +102,7 @@ def test_the_lag_is_that_of_the_slowest_connection_and_without_end_where_one_has
 def test_without_a_replication_connection_it_is_no_replica(columns: list[str]) -> None:
     with pytest.raises(PositionUnavailable, match="no replica"):
         lag_seconds(Scripted("MariaDB", [], columns))
+
+
+def test_it_does_not_tell_what_it_has_received() -> None:
+    assert progress(Scripted("MariaDB", [])) == ("", "")

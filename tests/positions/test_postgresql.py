@@ -9,7 +9,14 @@ import pytest
 from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
 
 from multidb import positions
-from multidb.positions import PositionUnavailable, is_replayed, lag_seconds, primary_position, replayed_position
+from multidb.positions import (
+    PositionUnavailable,
+    is_replayed,
+    lag_seconds,
+    primary_position,
+    progress,
+    replayed_position,
+)
 from tests.models import Post
 from tests.positions import Scripted
 
@@ -217,3 +224,8 @@ class TestTransactions:
 
     def _texts(self) -> list[str]:
         return list(Post.objects.using("default").order_by("pk").values_list("text", flat=True))
+
+
+@pytest.mark.parametrize(("received", "text"), [("0/3000060", "0000000003000060"), (None, "")])
+def test_what_is_received_and_what_is_replayed_sort_as_texts(received: str | None, text: str) -> None:
+    assert progress(Scripted("PostgreSQL", [(received, "0/3000000")])) == (text, "0000000003000000")
