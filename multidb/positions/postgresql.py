@@ -32,7 +32,12 @@ SELECT pg_is_in_recovery(), CASE
 END
 """
 
-PROGRESS = "SELECT pg_last_wal_receive_lsn()::text, pg_last_wal_replay_lsn()::text"
+# Without a receiver, what was received last says nothing of now.
+PROGRESS = """
+SELECT
+    CASE WHEN EXISTS (SELECT FROM pg_stat_wal_receiver) THEN pg_last_wal_receive_lsn() END::text,
+    pg_last_wal_replay_lsn()::text
+"""
 
 
 def primary_position(connection: BaseDatabaseWrapper) -> Mapping[str, str]:
@@ -52,7 +57,7 @@ def replayed_position(connection: BaseDatabaseWrapper) -> Mapping[str, str]:
 
 
 def progress(connection: BaseDatabaseWrapper) -> tuple[str, str]:
-    """The ends of what the standby has received and replayed."""
+    """The ends of what the standby has received, empty if it receives nothing, and of what it has replayed."""
     received, replayed = _row(connection, PROGRESS)
     return _position(_place(received))[STREAM] if received else "", _position(_place(replayed))[STREAM]
 

@@ -11,6 +11,7 @@ from django.db import OperationalError, connections, transaction
 from django.test import Client
 
 from multidb import positions
+from multidb.health import Lag
 from multidb.pinning import use_primary_db
 from multidb.positions import PositionUnavailable, is_replayed, lag_seconds, primary_position, replayed_position
 from tests.integration.conftest import catch_up, connected_to, databases_of, replicas_of
@@ -44,6 +45,16 @@ def test_a_replica_is_behind_a_write_until_it_has_replayed_it(cluster: Any) -> N
     catch_up(cluster)
     assert is_replayed(after, replayed())
     assert Post.objects.using(REPLICA).exists()
+
+
+def test_a_standby_that_has_lost_its_primary_is_late_in_time(postgres: Any) -> None:
+    """However often it is asked: that it has replayed all that it has received is no news."""
+    write()
+    catch_up(postgres)
+    lag = Lag()
+    assert lag.seconds_too_late(connections[REPLICA], 1) is None
+    postgres.primary.stop()
+    assert wait_for(lambda: lag.seconds_too_late(connections[REPLICA], 1)) > 1
 
 
 def test_a_position_grows_with_each_write(cluster: Any) -> None:
