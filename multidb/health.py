@@ -116,8 +116,11 @@ def has_died(connection: BaseDatabaseWrapper, link: Link | None) -> bool:
     """
     if connection.connection is None:
         return True
-    if link is not None and link.connection is connection and link.driver_connection is not connection.connection:
-        return True  # Django could not roll back, and has opened another.
+    is_other = (
+        link is not None and link.connection is connection and link.driver_connection is not connection.connection
+    )
+    if is_other and not connection.errors_occurred:
+        return True  # Opened since the error: Django could not roll back on the one that it came from.
     return _close_if_dead(connection)
 
 
@@ -145,6 +148,7 @@ class Lag:
     def __init__(self) -> None:
         self._ask_again_at = -math.inf
         self._lacked_nothing_at = -math.inf
+        self._too_late: float | None = None
         self._received: deque[tuple[float, str]] = deque(maxlen=MOST_REMEMBERED)
 
     def seconds_too_late(self, connection: BaseDatabaseWrapper, longest: float) -> float | None:
@@ -154,7 +158,7 @@ class Lag:
         """
         now = monotonic()
         if now < self._ask_again_at:
-            return None
+            return self._too_late
         if self._ask_again_at > -math.inf:
             # While this thread asks, the others go by the last answer.
             self._ask_again_at = now + LEAST_LAG_SECONDS
@@ -165,8 +169,10 @@ class Lag:
                 raise unavailable.__cause__ from None
             _say_why(connection, "lag", unavailable, "MULTIDB_MAX_REPLICA_LAG does not count for it")
             self._ask_again_at = now + conf.retry_seconds
+            self._too_late = None
             return None
-        if seconds > longest:
+        self._too_late = seconds if seconds > longest else None
+        if self._too_late is not None:
             return seconds
         # In half of the time that is left, so that there is an answer younger than ``longest`` to compare with.
         self._ask_again_at = now + min(max((longest - seconds) / 2, LEAST_LAG_SECONDS), conf.retry_seconds)

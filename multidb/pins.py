@@ -11,8 +11,8 @@ from multidb.log import say_once
 
 CLOCK_SKEW_SECONDS = 60
 
-# Hexadecimal or decimal digits, as many in one stream as in another: so they sort as the numbers do.
-SORTABLE = re.compile(r"[0-9A-F]+")
+# 16 hexadecimal digits (PostgreSQL) or 20 decimal ones (MariaDB): so they sort as the numbers do.
+SORTABLE = re.compile(r"[0-9A-F]{16}|[0-9]{20}")
 
 
 class PinStoreUnavailable(Exception):
@@ -116,7 +116,11 @@ def _hold(until: Any, position: Any = None) -> Hold:
 
 def _position(position: Any) -> dict[str, str] | None:
     """What only looks like a position is one that is not known: the hold is kept, and its time ends it."""
-    is_one = position and all(stream and SORTABLE.fullmatch(text) for stream, text in position.items())
+    is_one = (
+        isinstance(position, dict)
+        and position
+        and all(stream and isinstance(text, str) and SORTABLE.fullmatch(text) for stream, text in position.items())
+    )
     if not is_one:
         say_once("A pin has a position that is none: it holds for its seconds.")
     return dict(position) if is_one else None

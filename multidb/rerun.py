@@ -55,9 +55,10 @@ def _view(view: Callable[..., Any], dead: str) -> Callable[..., Any]:
 
 
 def _prepare_templates(but: type) -> bool:
-    """Has the project middleware with a ``process_template_response``, ``but`` for this one?"""
-    others = [each for each in map(import_string, settings.MIDDLEWARE) if each is not but]
-    return any(hasattr(each, "process_template_response") for each in others)
+    """Has the project middleware with a ``process_template_response`` of its own, ``but`` for the one of this class?"""
+    classes = [each for each in map(import_string, settings.MIDDLEWARE) if each is not but]
+    prepare = {getattr(each, "process_template_response", None) for each in (*classes, *but.__mro__[:-1])}
+    return len(prepare - {None}) > 1
 
 
 def _is_as_it_came(request: HttpRequest) -> bool:

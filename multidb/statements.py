@@ -11,26 +11,27 @@ MOST_REMEMBERED = 512
 # Statements that change nothing which a replica would have to replay, unless _may_write says otherwise.
 _READS = re.compile(
     r"""(?:
-        ABORT | BEGIN | CLOSE | COMMIT (?!\s+PREPARED\b) | DEALLOCATE | DECLARE | DESC | DESCRIBE | DISCARD | END
-        | EXPLAIN | FETCH | LISTEN | LOCK | MOVE | NOTIFY | PRAGMA | RELEASE | RESET | ROLLBACK (?!\s+PREPARED\b)
-        | SAVEPOINT | SELECT | SET (?!\s+STATEMENT\b) | SHOW | START | TABLE | UNLISTEN | UNLOCK | USE | VALUES | WITH
+        ABORT | BEGIN | CLOSE | COMMIT | DEALLOCATE | DECLARE | DESC | DESCRIBE | DISCARD | END
+        | EXPLAIN | FETCH | LISTEN | LOCK | MOVE | NOTIFY | PRAGMA | RELEASE | RESET | ROLLBACK
+        | SAVEPOINT | SELECT | SET | SHOW | START | TABLE | UNLISTEN | UNLOCK | USE | VALUES | WITH
     )\b""",
     re.IGNORECASE | re.VERBOSE,
 )
 
 # MariaDB runs what is in /*! and /*M! comments, and PostgreSQL's may hold others.
 _COMMENT = r"/\*(?!!|M!)(?:(?!\*/|/\*).)*\*/"
-_BEFORE = re.compile(rf"(?:\s+|--[^\n]*(?:\n|$)|#[^\n]*(?:\n|$)|{_COMMENT}|\()*", re.DOTALL | re.IGNORECASE)
+_BEFORE = re.compile(rf"(?:\s+|--[^\n\r]*|#[^\n\r]*|{_COMMENT}|\()*", re.DOTALL | re.IGNORECASE)
 
 # What is quoted or a comment is no keyword. Where the vendors disagree on where a quote ends, all of it is looked at.
-_QUOTED = re.compile(rf"""{_COMMENT}|--\s[^\n]*|"[^"]*"|`[^`]*`|'[^']*'""", re.DOTALL | re.IGNORECASE)
+_QUOTED = re.compile(rf"""{_COMMENT}|--(?=\s)[^\n\r]*|"[^"]*"|`[^`]*`|'[^']*'""", re.DOTALL | re.IGNORECASE)
 _DISPUTED = re.compile(r"[\\$#]|--(?!\s)|/\*.*/\*", re.DOTALL)
 
-# To explain with ANALYZE is to run. Else: a common table expression that writes, SELECT ... INTO, a second statement.
-# FOR UPDATE only locks.
-_KEYWORDS = ("INTO", "DELETE", "UPDATE", "ANALY", ";")
+# To explain with ANALYZE is to run, and SET STATEMENT goes before any other. Else: a common table expression that
+# writes, SELECT ... INTO, a second statement. FOR UPDATE only locks.
+_KEYWORDS = ("INTO", "DELETE", "UPDATE", "ANALY", "STATEMENT", "PREPARED", ";")
 _WRITES = re.compile(
-    r"""^EXPLAIN\b .* \bANALY[SZ]E\b | \b(?: INTO | DELETE | (?<!\bFOR\s)(?<!\bKEY\s)UPDATE )\b | ;\s*[^\s;]""",
+    r"""^(?:EXPLAIN\b .* \bANALY[SZ]E | SET\b .* \bSTATEMENT | (?:COMMIT|ROLLBACK)\b .* \bPREPARED)\b
+    | \b(?: INTO | DELETE | (?<!\bFOR\s)(?<!\bKEY\s)UPDATE )\b | ;\s*[^\s;]""",
     re.IGNORECASE | re.VERBOSE,
 )
 
@@ -41,8 +42,10 @@ _TARGET = re.compile(
     (?: INSERT (?:\s+OR\s+(?!FAIL\b)\w+ | \s+IGNORE)? \s+INTO | REPLACE\s+INTO | UPDATE | DELETE\s+FROM )
     \s* (?P<table>{_NAME}(?:\s*\.\s*{_NAME}){{0,2}}) (?:\s+AS\s+{_NAME})?
     # What follows tells that it is the only table.
-    (?P<alone>(?= \s* (?: \( | ;?\s*\Z ) | \s+ (?: SET | WHERE | WITH | VALUES? | SELECT | DEFAULT | RETURNING )\b ))?
-    (?: \s+ SET \s+ (?P<columns>{_SET} (?:\s*,\s*{_SET})*) (?: \s+WHERE\b | \s*;?\s*\Z ) )?
+    (?P<alone>(?=
+        \s*+ (?: \( | ;?\s*+\Z ) | \s++ (?: SET | WHERE | WITH | VALUES? | SELECT | DEFAULT | RETURNING )\b
+    ))?
+    (?: \s+ SET \s+ (?P<columns>{_SET} (?:\s*,\s*{_SET})*) (?: \s++WHERE\b | \s*+;?\s*+\Z ) )?
     """,  # noqa: S608  # it reads SQL, and makes none
     re.IGNORECASE | re.VERBOSE,
 )

@@ -94,6 +94,7 @@ def _guard(connection: BaseDatabaseWrapper) -> None:
             vars(connection)["transaction_mode"] = None
     except Error as error:
         if not connection.is_usable():
+            connection.close()  # An open one would not be guarded again.
             raise
         say_once(f"Replica {connection.alias} is not guarded against writes: {str(error).strip()}")
 

@@ -292,7 +292,10 @@ class TestPositionsAfter:
     def test_each_primary_is_asked_for_its_own(self, monkeypatch) -> None:
         vendor.use(monkeypatch)
         Post.objects.using("users").create(text="new")
-        assert positions_after(["default", "users"]) == {"default": {"posts": "000000"}, "users": {"posts": "000001"}}
+        assert positions_after(["default", "users"]) == {
+            "default": {"posts": "0000000000000000"},
+            "users": {"posts": "0000000000000001"},
+        }
         assert vendor.asked == [("default", "primary_position"), ("users", "primary_position")]
 
     def test_none_is_asked_where_nothing_was_written(self, monkeypatch) -> None:
@@ -316,7 +319,7 @@ class TestPositionsAfter:
     def test_while_a_transaction_is_open_on_a_primary_it_has_none(self, monkeypatch, caplog) -> None:
         vendor.use(monkeypatch)
         with transaction.atomic():
-            assert positions_after(["default", "users"]) == {"default": None, "users": {"posts": "000000"}}
+            assert positions_after(["default", "users"]) == {"default": None, "users": {"posts": "0000000000000000"}}
         transaction.set_autocommit(False)
         try:
             assert positions_after(["default"]) == {"default": None}
@@ -331,14 +334,14 @@ class TestPositionsAfter:
     ) -> None:
         vendor.use(monkeypatch)
         monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
-        assert position(client.post("/write")) == {"posts": "000001"}
+        assert position(client.post("/write")) == {"posts": "0000000000000001"}
 
     @pytest.mark.usefixtures("replication")
     async def test_that_of_a_request_holds_what_its_async_view_has_written(
         self, monkeypatch, async_client: AsyncClient
     ) -> None:
         vendor.use(monkeypatch)
-        assert position(await async_client.post("/awrite")) == {"posts": "000001"}
+        assert position(await async_client.post("/awrite")) == {"posts": "0000000000000001"}
 
     def test_a_primary_that_is_down_has_none_and_is_said_once(self, monkeypatch, caplog, tmp_path: Path) -> None:
         vendor.use(monkeypatch)

@@ -30,7 +30,7 @@ def test_it_is_read_back_as_it_was_written(pin: Pin) -> None:
     "text",
     [
         *["", "y", "{", "[]", "1", "null", '"x"', '{"default":1}', '{"default":[]}', '{"default":["1"]}'],
-        *['{"default":[1.5]}', '{"default":[true]}', '{"default":[1,2]}', '{"default":[1,{},3]}', '{"default":{}}'],
+        *['{"default":[1.5]}', '{"default":[true]}', '{"default":[1,{},3]}', '{"default":{}}'],
         *["[" * 100_000, '{"default":[' + "9" * 5000 + "]}", b"\xff"],
     ],
     ids=lambda text: repr(text[:20]),
@@ -84,3 +84,11 @@ def test_the_seconds_left_are_those_of_the_longest_hold() -> None:
     assert pin.seconds_left(NOW) == 2.5
     assert pin.seconds_left(NOW + 10) == 0
     assert Pin({}).seconds_left(NOW) == 0
+
+
+@pytest.mark.parametrize(
+    "position", ["2", '"x"', "{}", '{"lsn":5}', '{"lsn":"0"}', '{"lsn":"zzz"}', '{"":"0000000000000001"}']
+)
+def test_a_position_that_is_none_leaves_the_hold_and_those_on_other_primaries_to_their_time(position: str) -> None:
+    pin = Pin.decode(f'{{"default":[1,{position}],"users":[2,{{"lsn":"0000000000000001"}}]}}')
+    assert pin == Pin({"default": Hold(1), "users": Hold(2, {"lsn": "0000000000000001"})})

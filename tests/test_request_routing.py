@@ -186,7 +186,7 @@ class TestQuestions:
 
         def die(connection: Any) -> dict[str, str]:
             if connection.alias == "replica-2":
-                return {"posts": "000001"}
+                return {"posts": "0000000000000001"}
             monkeypatch.setattr(connection, "is_usable", lambda: False)
             raise OperationalError("server closed the connection unexpectedly")
 
@@ -249,7 +249,7 @@ def begin(rf: RequestFactory, position: Any, primary: str = "default") -> Reques
 async def test_on_the_event_loop_a_read_is_pinned_and_nothing_settled(
     rf: RequestFactory, replication: Replication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state = begin(rf, {"posts": "000000"})
+    state = begin(rf, {"posts": "0000000000000000"})
     for alias in REPLICAS:
         monkeypatch.setattr(connections[alias], "connection", None)
     assert state.is_pinned("default")
@@ -259,7 +259,7 @@ async def test_on_the_event_loop_a_read_is_pinned_and_nothing_settled(
 def test_two_threads_of_a_request_that_choose_at_once_keep_one_replica(
     rf: RequestFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state = begin(rf, {"posts": "000000"})
+    state = begin(rf, {"posts": "0000000000000000"})
 
     def choose_replayed(*args: Any) -> str:
         state.replica("default")
@@ -275,7 +275,12 @@ class TestBadPositions:
 
     @pytest.mark.parametrize(
         "position",
-        ['{"lsn":"0000000000000001"}', '{"0":"00000000000000000001"}', '{"posts":"zzz"}', '{"posts":"000000","x":"1"}'],
+        [
+            '{"lsn":"0000000000000001"}',
+            '{"0":"00000000000000000001"}',
+            '{"posts":"zzz"}',
+            '{"posts":"0000000000000000","x":"1"}',
+        ],
         ids=["PostgreSQL's", "MariaDB's", "nonsense", "too many streams"],
     )
     def test_one_that_a_replica_cannot_reach_holds_for_the_seconds(
@@ -358,16 +363,16 @@ def test_the_further_position_wins_in_a_race(store: str, client: Client, clock: 
     until = int(clock() * 1000) + 9000
     for count in (7, 5):
         response = JsonResponse({})
-        get_pin_store().save(request, response, Pin({"default": Hold(until, {"posts": f"{count:06}"})}))
+        get_pin_store().save(request, response, Pin({"default": Hold(until, {"posts": f"{count:016}"})}))
         request.COOKIES.update({name: morsel.value for name, morsel in response.cookies.items()})
-    assert get_pin_store().load(request) == Pin({"default": Hold(until, {"posts": "000007"})})
+    assert get_pin_store().load(request) == Pin({"default": Hold(until, {"posts": "0000000000000007"})})
 
 
 def test_a_thread_is_pinned_only_until_the_write_is_replayed(client: Client, replication: Replication) -> None:
     with use_primary_db:
         Post.objects.create(text="mine")
-    begin(RequestFactory(), {"posts": "000001"})
+    begin(RequestFactory(), {"posts": "0000000000000001"})
     assert this_thread_is_pinned()
     replication.catch_up()
-    begin(RequestFactory(), {"posts": "000001"})
+    begin(RequestFactory(), {"posts": "0000000000000001"})
     assert not this_thread_is_pinned()

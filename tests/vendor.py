@@ -43,7 +43,7 @@ def _count(connection: Any, question: str) -> dict[str, str]:
     _note(connection, question)
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM tests_post")
-        return {"posts": f"{cursor.fetchone()[0]:06}"}
+        return {"posts": f"{cursor.fetchone()[0]:016}"}
 
 
 def use(monkeypatch: pytest.MonkeyPatch) -> None:

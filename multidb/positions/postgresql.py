@@ -59,7 +59,7 @@ def replayed_position(connection: BaseDatabaseWrapper) -> Mapping[str, str]:
 def progress(connection: BaseDatabaseWrapper) -> tuple[str, str]:
     """The ends of what the standby has received, empty if it receives nothing, and of what it has replayed."""
     received, replayed = _row(connection, PROGRESS)
-    return _position(_place(received))[STREAM] if received else "", _position(_place(replayed))[STREAM]
+    return _position(_place(received))[STREAM] if received else "", _position(_place(replayed or "0/0"))[STREAM]
 
 
 def lag_seconds(connection: BaseDatabaseWrapper) -> float:

@@ -107,18 +107,28 @@ def test_pins_on_two_primaries_are_kept_side_by_side(store: str, requests: Reque
 
 def test_the_further_position_of_each_stream_wins(store: str, requests: Requests, clock: Clock) -> None:
     now = int(clock() * 1000) + 10_000
-    first = Pin({"default": Hold(now, {"0": "01", "1": "09"}), "users": Hold(now, {"0": "01"})})
-    second = Pin({"default": Hold(now - 1, {"0": "02", "2": "05"}), "users": Hold(now)})
+    first = Pin(
+        {
+            "default": Hold(now, {"0": "00000000000000000001", "1": "00000000000000000009"}),
+            "users": Hold(now, {"0": "00000000000000000001"}),
+        }
+    )
+    second = Pin(
+        {"default": Hold(now - 1, {"0": "00000000000000000002", "2": "00000000000000000005"}), "users": Hold(now)}
+    )
     response = save(get_pin_store(), requests(), first)
     response = save(get_pin_store(), requests(response), second)
     pin = get_pin_store().load(requests(response))
-    assert pin.holds == {"default": Hold(now, {"0": "02", "1": "09", "2": "05"}), "users": Hold(now)}
+    assert pin.holds == {
+        "default": Hold(now, {"0": "00000000000000000002", "1": "00000000000000000009", "2": "00000000000000000005"}),
+        "users": Hold(now),
+    }
 
 
 def test_a_position_that_is_not_known_of_either_pin_stays_unknown(store: str, requests: Requests, clock: Clock) -> None:
     now = int(clock() * 1000) + 10_000
     response = save(get_pin_store(), requests(), Pin({"default": Hold(now)}))
-    response = save(get_pin_store(), requests(response), Pin({"default": Hold(now, {"0": "01"})}))
+    response = save(get_pin_store(), requests(response), Pin({"default": Hold(now, {"0": "00000000000000000001"})}))
     assert get_pin_store().load(requests(response)).holds == {"default": Hold(now)}
 
 
