@@ -14,6 +14,7 @@ from django.db import OperationalError, connections, router
 from django.test import Client
 
 from multidb import ReplicaRouter, get_replica, health, log, signals
+from multidb.replicas import choose
 from tests import vendor
 from tests.conftest import REPLICAS, Replication
 from tests.models import Post
@@ -56,6 +57,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
     def note_up(*, alias: str, **kwargs: Any) -> None:
         received.append(("up", alias))
+        raise RuntimeError("a receiver that fails fails no request")
 
     signals.replica_down.connect(note_down)
     signals.replica_up.connect(note_up)
@@ -268,6 +270,29 @@ class TestLag:
             connections["default"].close()
         assert {each["reason"] for each in answers} == {"replica"}
         assert {each["alias"] for each in answers} <= set(REPLICAS)
+
+    def test_a_primary_that_is_down_is_not_tried_for_each_read(
+        self, client: Client, refuse: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        vendor.lags.update(dict.fromkeys(REPLICAS, 11.0))
+        refuse("default")
+        tried: list[str] = []
+        connect = health._connect
+        monkeypatch.setattr(health, "_connect", lambda each: tried.append(each.alias) or connect(each))
+        try:
+            for _ in range(5):
+                client.get("/read")
+        finally:
+            connections["default"].close()
+        assert tried.count("default") == 1
+
+    def test_what_is_avoided_is_not_read_however_late_the_others_are(self, refuse: Callable[[str], None]) -> None:
+        vendor.lags.update(dict.fromkeys(REPLICAS, 11.0))
+        refuse("default")
+        try:
+            assert {choose("default", {"replica-1"}) for _ in range(4)} == {"replica-2"}
+        finally:
+            connections["default"].close()
 
     def test_where_the_lag_cannot_be_had_the_replica_is_used_and_that_is_said_once(
         self, client: Client, caplog: pytest.LogCaptureFixture

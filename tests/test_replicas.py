@@ -7,7 +7,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from multidb import get_replica
-from multidb.replicas import topology
+from multidb.replicas import choose, topology
 
 
 def test_replicas_take_turns() -> None:
@@ -70,3 +70,15 @@ def test_workers_do_not_all_begin_with_the_same_replica(settings) -> None:
         settings.REPLICA_DATABASES = ["replica-1", "replica-2"]
         begun.add(get_replica())
     assert begun == {"replica-1", "replica-2"}
+
+
+def test_what_is_avoided_is_not_chosen() -> None:
+    assert {choose("default", {"replica-1"}) for _ in range(6)} == {"replica-2"}
+    assert choose("default", {"replica-1", "replica-2"}) == "default"
+
+
+def test_the_others_share_by_weight_what_one_leaves(settings) -> None:
+    settings.REPLICA_DATABASES = {"default": {"replica-1": 1, "replica-2": 1, "users-replica": 8}}
+    orders = [list(topology().in_turn("default")) for _ in range(2000)]
+    second = Counter(order[1] for order in orders if order[0] == "replica-1")
+    assert second["users-replica"] > second["replica-2"] > 0

@@ -47,6 +47,17 @@ def test_a_replica_is_behind_a_write_until_it_has_replayed_it(cluster: Any) -> N
     assert Post.objects.using(REPLICA).exists()
 
 
+def test_a_position_has_a_commit_that_is_not_on_disk_yet(postgres: Any) -> None:
+    """With synchronous_commit off, what is flushed comes later than what the client is told."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SET synchronous_commit = off")
+        for _ in range(20):
+            write()
+            committed = place(cursor)
+            assert int(primary()["lsn"], 16) >= committed - 40  # The header of a page that is not begun.
+        cursor.execute("RESET synchronous_commit")
+
+
 def test_a_standby_that_has_lost_its_primary_is_late_in_time(postgres: Any) -> None:
     """However often it is asked: that it has replayed all that it has received is no news."""
     write()
