@@ -4,9 +4,7 @@ import math
 import select
 import threading
 import traceback
-from collections import deque
 from collections.abc import Mapping
-from time import monotonic
 from typing import Any, NamedTuple
 
 from django.core.exceptions import SynchronousOnlyOperation
@@ -17,14 +15,9 @@ from django.db.utils import DatabaseErrorWrapper
 from multidb import positions, signals
 from multidb.breaker import Breaker
 from multidb.conf import conf
+from multidb.lag import Lag
 from multidb.log import logger, say_once
 from multidb.positions import PositionUnavailable
-
-# A replica that comes close to ``MULTIDB_MAX_REPLICA_LAG`` is asked for its lag this often, and never more.
-LEAST_LAG_SECONDS = 0.1
-
-# How many answers of a replica that is behind are kept, to see when it has replayed what it had received by then.
-MOST_REMEMBERED = 100
 
 # On the event loop, or in a test that forbids this database, as Django's and pytest-django's do: the query will tell.
 CANNOT_TELL = (SynchronousOnlyOperation, AssertionError, RuntimeError)
@@ -142,61 +135,6 @@ def _announce_up(alias: str) -> None:
     signals.replica_up.send_robust(sender=None, alias=alias)
 
 
-class Lag:
-    """What is known of one replica's lag."""
-
-    def __init__(self) -> None:
-        self._ask_again_at = -math.inf
-        self._lacked_nothing_at = -math.inf
-        self._too_late: float | None = None
-        self._received: deque[tuple[float, str]] = deque(maxlen=MOST_REMEMBERED)
-
-    def seconds_too_late(self, connection: BaseDatabaseWrapper, longest: float) -> float | None:
-        """How far the replica is behind, if that is more than ``longest``, in seconds.
-
-        A replica falls behind by a second a second at most, so it is not asked before it can be too late.
-        """
-        now = monotonic()
-        if now < self._ask_again_at:
-            return self._too_late
-        if self._ask_again_at > -math.inf:
-            # While this thread asks, the others go by the last answer.
-            self._ask_again_at = now + LEAST_LAG_SECONDS
-        try:
-            seconds = self._asked(connection, now)
-        except PositionUnavailable as unavailable:
-            if isinstance(unavailable.__cause__, Error) and _close_if_dead(connection):
-                raise unavailable.__cause__ from None
-            _say_why(connection, "lag", unavailable, "MULTIDB_MAX_REPLICA_LAG does not count for it")
-            self._ask_again_at = now + conf.retry_seconds
-            self._too_late = None
-            return None
-        self._too_late = seconds if seconds > longest else None
-        if self._too_late is not None:
-            return seconds
-        # In half of the time that is left, so that there is an answer younger than ``longest`` to compare with.
-        self._ask_again_at = now + min(max((longest - seconds) / 2, LEAST_LAG_SECONDS), conf.retry_seconds)
-        return None
-
-    def _asked(self, connection: BaseDatabaseWrapper, now: float) -> float:
-        """What the replica tells, or the time since it had received what it has replayed by now, if that is less.
-
-        A replica takes the age of its last transaction for its lag. That is wrong after a long silence of the primary,
-        and in the middle of a long transaction.
-        """
-        seconds = positions.lag_seconds(connection)
-        if seconds == 0:
-            self._lacked_nothing_at = now
-            self._received.clear()
-            return seconds
-        received, replayed = positions.progress(connection)
-        while self._received and self._received[0][1] <= replayed:
-            self._lacked_nothing_at, _ = self._received.popleft()
-        if received:
-            self._received.append((now, received))
-        return min(seconds, now - self._lacked_nothing_at)
-
-
 _breaker = Breaker(lambda: conf.retry_seconds, _announce_down, _announce_up)
 _quiet_breaker = Breaker(lambda: conf.retry_seconds, lambda *_: None, lambda *_: None)
 _late: set[str] = set()
@@ -236,7 +174,15 @@ def _seconds_too_late(connection: BaseDatabaseWrapper) -> float | None:
     longest = conf.max_replica_lag
     if longest is None:
         return None
-    return _lags.setdefault(connection.alias, Lag()).seconds_too_late(connection, longest)
+    lag = _lags.setdefault(connection.alias, Lag())
+    try:
+        return lag.seconds_too_late(connection, longest)
+    except PositionUnavailable as unavailable:
+        if isinstance(unavailable.__cause__, Error) and _close_if_dead(connection):
+            raise unavailable.__cause__ from None
+        _say_why(connection, "lag", unavailable, "MULTIDB_MAX_REPLICA_LAG does not count for it")
+        lag.cannot_be_had()
+        return None
 
 
 def _remembered(connection: BaseDatabaseWrapper) -> Mapping[str, str] | None:

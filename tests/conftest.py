@@ -18,7 +18,7 @@ from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connections
 
-from multidb import health, log, routing
+from multidb import health, log, routing, signals
 
 REPLICAS = ["replica-1", "replica-2"]
 COOKIE = "multidb.backends.cookie.SignedCookiePinStore"
@@ -249,3 +249,51 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("time.time", clock)
     return clock
+
+
+@pytest.fixture
+def refuse(replication: Replication, tmp_path: Any) -> Callable[[str], None]:
+    """Makes a database refuse every connection from now on."""
+    return lambda alias: replication.connect(alias, str(tmp_path / "no such directory" / "file"))
+
+
+class Ahead:
+    """``monotonic`` as the library reads it, which a test can put forward."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def monotonic(monkeypatch: pytest.MonkeyPatch) -> Ahead:
+    ahead = Ahead()
+    monkeypatch.setattr("multidb.breaker.monotonic", ahead)
+    monkeypatch.setattr("multidb.lag.monotonic", ahead)
+    return ahead
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """The signals, in their order."""
+    received: list[tuple[str, str]] = []
+
+    def note_down(*, alias: str, why: object, **kwargs: Any) -> None:
+        received.append(("down", alias))
+        raise RuntimeError("a receiver that fails fails no request")
+
+    def note_up(*, alias: str, **kwargs: Any) -> None:
+        received.append(("up", alias))
+        raise RuntimeError("a receiver that fails fails no request")
+
+    signals.replica_down.connect(note_down)
+    signals.replica_up.connect(note_up)
+    yield received
+    signals.replica_down.disconnect(note_down)
+    signals.replica_up.disconnect(note_up)
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "multidb"]

@@ -11,7 +11,7 @@ from django.db import OperationalError, connections, transaction
 from django.test import Client
 
 from multidb import positions
-from multidb.health import Lag
+from multidb.lag import Lag
 from multidb.pinning import use_primary_db
 from multidb.positions import PositionUnavailable, is_replayed, lag_seconds, primary_position, replayed_position
 from tests.integration.conftest import catch_up, connected_to, databases_of, replicas_of
