@@ -34,6 +34,7 @@ SETTINGS = (
     "MULTIDB_PINNING_TRIGGER",
     "MULTIDB_PINNING_UNTIL",
     "MULTIDB_PIN_STORE",
+    "MULTIDB_PIN_STORE_DOWN",
     "MULTIDB_RETRY_SECONDS",
 )
 
@@ -99,6 +100,7 @@ def _values() -> Iterator[CheckMessage]:
         "pinning_cookie_samesite",
         "pinning_until",
         "pinning_trigger",
+        "pin_store_down",
         "retry_seconds",
         "max_replica_lag",
         "guard_replicas",

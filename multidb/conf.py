@@ -155,8 +155,15 @@ class Conf:
         return getattr(settings, "MULTIDB_PINNING_IGNORE", _NOTHING)
 
     @property
+    def pin_store_down(self) -> str:
+        """``MULTIDB_PIN_STORE_DOWN``: where reads go while the store cannot tell and no pin is known all the same:
+        ``"primary"`` or ``"replica"``.
+        """
+        return _choice("MULTIDB_PIN_STORE_DOWN", ["primary", "replica"], "multidb.E030")
+
+    @property
     def retry_seconds(self) -> float:
-        """``MULTIDB_RETRY_SECONDS``: how long a replica that failed is left alone, give or take a fifth."""
+        """``MULTIDB_RETRY_SECONDS``: how long a replica or store that failed is left alone, give or take a fifth."""
         return _seconds("MULTIDB_RETRY_SECONDS", 5, 24 * 60 * 60, "multidb.E027")
 
     @property

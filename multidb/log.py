@@ -1,6 +1,7 @@
 """What the library says in the log ``multidb``."""
 
 import logging
+import traceback
 
 logger = logging.getLogger("multidb")
 
@@ -10,6 +11,12 @@ def say_once(text: str) -> None:
     if text not in _said:
         _said.add(text)
         logger.warning(text)
+
+
+def complain(text: str, error: Exception) -> None:
+    """Log as an error ``text`` and where ``error`` was raised, but not its message: it may hold what a client sent."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("%s %s:\n%s", text, type(error).__name__, frames.rstrip())
 
 
 def forget() -> None:

@@ -16,7 +16,14 @@ SORTABLE = re.compile(r"[0-9A-F]{16}|[0-9]{20}")
 
 
 class PinStoreUnavailable(Exception):
-    """The pin store could not be read, and no other pin of this client is known."""
+    """The pin store cannot tell whether a client is pinned, or not for sure: it does not answer, or may lack pins.
+
+    ``pin`` is what is known all the same: what the store did have, and the signed cookie of the client.
+    """
+
+    def __init__(self, pin: "Pin | None" = None) -> None:
+        super().__init__("The pin store cannot tell.")
+        self.pin = pin
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,8 @@ class RequestRouting(Routing):
 
     ``writes``: the method is not read-only. ``wrote``: the code said that it writes (``db_write``). ``reads_only``: the
     code said that it does not (``db_read``). ``written``: the primaries on which a write was observed.
-    ``ignored_tables``: where one was observed that does not pin. ``store_down``: the pin could not be looked up.
-    ``pin``: what was found. ``routes``: set a list, and each routed read goes into it.
+    ``ignored_tables``: where one was observed that does not pin. ``store_down``: the store cannot tell, and reads go to
+    the primary then. ``pin``: what was found. ``routes``: set a list, and each routed read goes into it.
     """
 
     def __init__(self, request: HttpRequest, store: PinSource, writes: bool) -> None:
@@ -90,7 +90,8 @@ class RequestRouting(Routing):
         if primary not in self._positions:
             return False
         position = self._positions[primary]
-        return position is None or not self._has_replayed(primary, position)
+        # While the store is down, there may be a pin that is further than what is known.
+        return position is None or self.store_down or not self._has_replayed(primary, position)
 
     def replica(self, primary: str) -> str:
         """The replica of ``primary`` that this request keeps to its end."""
@@ -168,38 +169,40 @@ class RequestRouting(Routing):
         """Ask the store, while its own reads go to the primary. Return whether that has settled the question."""
         push(Forced.PRIMARY, self)
         try:
-            client = self._store.client(self._request)
+            try:
+                client = self._store.client(self._request)
+                self._client_may_change = self._store.client_may_change
+            except PinStoreUnavailable:
+                client = _UNKNOWN_CLIENT
+                self._client_may_change = False
             if client != self._client:
                 self._load(client)
-            self._client_may_change = self._store.client_may_change
             self.store_down = self._load_failed
         except SynchronousOnlyOperation:
             # On the event loop: unknown for this read, but a later one on a thread can ask.
             self.store_down = True
             return False
-        except PinStoreUnavailable:
-            self.store_down = True
-            self._client_may_change = False
         finally:
             pop(self)
         return True
 
     def _load(self, client: Collection[str]) -> None:
         try:
-            pin = self._store.load(self._request)
-        except PinStoreUnavailable:
-            self._load_failed = True
-        else:
-            self._load_failed = False
-            if pin is not None:
-                self.pin = pin.merge(self.pin)
-                self._found_by |= set(client)
-                self._positions = _positions(self.pin)
+            pin, is_sure = self._store.load(self._request), client is not _UNKNOWN_CLIENT
+        except PinStoreUnavailable as unavailable:
+            pin, is_sure = unavailable.pin, False
+        self._load_failed = not is_sure and conf.pin_store_down == "primary"
+        if pin is not None:
+            self.pin = pin.merge(self.pin)
+            self._found_by |= set(client)
+            self._positions = _positions(self.pin)
         # After the pin: another thread of this request that sees it asks no more.
         self._client = client
 
 
 _UNASKED = object()
+
+_UNKNOWN_CLIENT = ("unknown",)
 
 
 def _user_so_far(request: HttpRequest) -> Any:

@@ -10,3 +10,9 @@ replica_down = Signal()
 
 replica_up = Signal()
 """A replica that was left alone is used again. ``alias``: its alias."""
+
+pin_store_down = Signal()
+"""The pin store is left alone from now on. ``store``: the name of its class. ``why``: the error."""
+
+pin_store_up = Signal()
+"""The pin store that was left alone is used again. ``store``: the name of its class."""

@@ -19,6 +19,8 @@ from django.core.management import call_command
 from django.db import connections
 
 from multidb import health, log, routing, signals
+from multidb.backends import get_pin_store
+from multidb.backends.keyed import KeyedPinStore
 
 REPLICAS = ["replica-1", "replica-2"]
 COOKIE = "multidb.backends.cookie.SignedCookiePinStore"
@@ -162,6 +164,9 @@ def use_store(request: pytest.FixtureRequest, name: str, **options: Any) -> None
     if backend == CACHE:
         request.getfixturevalue(name.replace(" ", "_"))
     settings.MULTIDB_PIN_STORE = {"BACKEND": backend, "OPTIONS": options}
+    store = get_pin_store()
+    if isinstance(store, KeyedPinStore):
+        store.declare_new()
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ DOUBTFUL = [
     ("multidb.E021", "subclass", {"MULTIDB_PIN_STORE": store("multidb.backends.get_pin_store")}),
     ("multidb.E025", "abstract", {"MULTIDB_PIN_STORE": store("multidb.backends.base.PinStore")}),
     ("multidb.E025", "no OPTIONS", {"MULTIDB_PIN_STORE": store(COOKIE, alias="default")}),
-    ("multidb.E025", "alias, keys, prefix", {"MULTIDB_PIN_STORE": store(REDIS, cache="default")}),
+    ("multidb.E025", "alias, keys, prefix, timeout, cluster", {"MULTIDB_PIN_STORE": store(REDIS, cache="default")}),
     ("multidb.E025", "'usr'", {"MULTIDB_PIN_STORE": store(REDIS, keys=["usr"])}),
     ("multidb.E022", "'pins'", {"MULTIDB_PIN_STORE": store(REDIS, alias="pins"), "CACHES": {"default": LOCAL}}),
     ("multidb.E022", "'default'", {"MULTIDB_PIN_STORE": store(CACHE, alias="pins"), "CACHES": {"default": LOCAL}}),
@@ -221,6 +221,7 @@ def test_redis_without_its_packages_says_what_to_install(settings, monkeypatch) 
     settings.CACHES = {"default": DJANGO_REDIS}
     settings.MULTIDB_PIN_STORE = store(REDIS)
     monkeypatch.setitem(sys.modules, "django_redis", None)
+    monkeypatch.delitem(sys.modules, "multidb.backends.redis_client", raising=False)
     [message] = messages()
     assert message.id == "multidb.E024"
     assert "django-multidb-pinning[redis]" in message.hint

@@ -171,7 +171,7 @@ def test_a_pin_found_under_two_clients_keys_is_homeless_without_either(request_:
 
 
 def test_a_key_that_could_not_be_told_once_is_asked_for_again_when_it_can(request_: HttpRequest) -> None:
-    store = CountingStore(None, PIN)
+    store = CountingStore(None, None, PIN)
     store.client_may_change = True
     answers = iter([PinStoreUnavailable(), [], ["tenant"]])
 

@@ -2,18 +2,35 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage
-from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
+from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation, SynchronousOnlyOperation
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
+from multidb.backends.outage import Outage
 from multidb.conf import conf
-from multidb.log import logger, say_once
+from multidb.log import complain, say_once
 from multidb.pins import Pin, PinStoreUnavailable
+
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
+
+# What a store raises because of one client or of a bug, and not because its server is down.
+ERRORS_OF_ONE_REQUEST = (
+    ArithmeticError,
+    AttributeError,
+    DataError,
+    LookupError,
+    SuspiciousOperation,
+    TypeError,
+    ValueError,
+)
 
 
 class UnsentResponse(HttpResponse):
@@ -23,8 +40,8 @@ class UnsentResponse(HttpResponse):
 class PinStore(ABC):
     """Keeps a client's pin from the response that set it to the requests that follow.
 
-    A backend writes ``_read`` and ``_write``, which know of text only. Decoding, expiry, merging, errors and the
-    fallback are here. A store holds no state of a request: one object serves all of them, in all threads. What
+    A backend writes ``_read`` and ``_write``, which know of text only. Decoding, expiry, merging, errors, the breaker
+    and the fallback are here. A store holds no state of a request: one object serves all of them, in all threads. What
     ``OPTIONS`` names in ``MULTIDB_PIN_STORE`` is passed to ``__init__`` as keyword arguments.
     """
 
@@ -34,27 +51,39 @@ class PinStore(ABC):
     merges = False
     """Whether ``_write`` itself merges with the pin that is there, so that it need not be read first."""
 
+    asks_by_itself = False
+    """Whether ``_read`` and ``_write`` call ``_asked`` where they ask a server, if they do: else they are so called."""
+
+    @property
+    def outage(self) -> Outage:
+        """What this process knows of the failures of this store."""
+        try:
+            return self._outage
+        except AttributeError:  # Not made in __init__, which a project's own store need not call.
+            return vars(self).setdefault("_outage", Outage(type(self).__name__))  # type: ignore[no-any-return]  # of a dict
+
+    _outage: Outage
+
     def load(self, request: HttpRequest) -> Pin | None:
         """The pin of the client that sent ``request``, as far as it still holds, or ``None``.
 
-        Raises ``PinStoreUnavailable`` if the store cannot be read and the fallback knows of no pin.
+        Raises ``PinStoreUnavailable``, with what is known, if the store is down or may lack a pin of this client.
         """
-        fallback = self.fallback.load(request) if self.fallback is not None else None
+        known = self.fallback.load(request) if self.fallback is not None else None
         try:
-            with reading():
-                pin = self._stored(request)
-        except PinStoreUnavailable:
-            if fallback is None:
-                raise
-            return fallback
-        return fallback if pin is None else pin.merge(fallback)
+            pin = self._stored(request)
+        except PinStoreUnavailable as unavailable:
+            raise PinStoreUnavailable(_merged(unavailable.pin, known)) from unavailable
+        return _merged(pin, known)
 
     def save(self, request: HttpRequest, response: HttpResponseBase, pin: Pin) -> None:
         """Keep ``pin`` for the client of ``request``, merged with the one it has. Never raises for a store that fails.
 
-        A pin that the store has no place for, or fails to take, goes to the fallback.
+        A pin that the store has no place for, or fails to take, goes to the fallback; every pin does, if reads go to a
+        replica while the store is down.
         """
-        if not self._saved(request, response, pin) and self.fallback is not None:
+        taken = self._saved(request, response, pin)
+        if self.fallback is not None and not (taken and conf.pin_store_down == "primary"):
             self.fallback.save(request, response, pin)
 
     async def aload(self, request: HttpRequest) -> Pin | None:
@@ -71,7 +100,8 @@ class PinStore(ABC):
     def client(self, request: HttpRequest) -> Collection[str]:
         """What pins of this client are filed under, as far as ``request`` knows by now; empty if that never changes.
 
-        When the answer changes during a request, the pin is looked up again.
+        When the answer changes during a request, the pin is looked up again. Raises ``PinStoreUnavailable`` if that
+        cannot be told.
         """
         return ()
 
@@ -81,7 +111,10 @@ class PinStore(ABC):
 
     @abstractmethod
     def _read(self, request: HttpRequest) -> Iterable[str | bytes | None]:
-        """The texts that ``_write`` kept for the client of ``request``. May raise anything."""
+        """The texts that ``_write`` kept for the client of ``request``. May raise anything.
+
+        What ends with ``PinStoreUnavailable`` are texts, but perhaps not all that there were.
+        """
 
     @abstractmethod
     def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> bool:
@@ -90,35 +123,89 @@ class PinStore(ABC):
         Return ``False`` if there is nothing to file it under for this client.
         """
 
+    def _asked(self, ask: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+        """What ``ask`` returns, which asks the server that keeps the pins. It is not called while that is left alone.
+
+        Raises ``PinStoreUnavailable`` then, and if the server fails.
+        """
+        if not self.outage.may_ask():
+            raise PinStoreUnavailable
+        try:
+            answer = ask(*args, **kwargs)
+        except (PinStoreUnavailable, SynchronousOnlyOperation, ImproperlyConfigured, *ERRORS_OF_ONE_REQUEST):
+            raise
+        except Exception as error:
+            self.outage.failed(error)
+            raise PinStoreUnavailable from error
+        self.outage.succeeded()
+        return answer
+
     def _stored(self, request: HttpRequest) -> Pin | None:
-        merged = None
-        for text in self._read(request):
-            pin = Pin.decode(text) if text else None
-            if text and pin is None:
-                say_once(f"What {type(self).__name__} holds for a client is no pin: it pins nobody.")
-            merged = merged if pin is None else pin.merge(merged)
-        return merged and merged.held(time.time(), conf.pinning_seconds)
+        merged: Pin | None = None
+        try:
+            for text in self._read_texts(request):
+                pin = Pin.decode(text) if text else None
+                if text and pin is None:
+                    say_once(f"What {type(self).__name__} holds for a client is no pin: it pins nobody.")
+                merged = _merged(pin, merged)
+        except PinStoreUnavailable as unavailable:
+            raise PinStoreUnavailable(_held(merged)) from unavailable
+        return _held(merged)
+
+    def _known(self, request: HttpRequest) -> Pin | None:
+        try:
+            return self._stored(request)
+        except PinStoreUnavailable as unavailable:
+            return unavailable.pin
+
+    def _read_texts(self, request: HttpRequest) -> Iterator[str | bytes | None]:
+        with reading():
+            if self.asks_by_itself:
+                yield from self._read(request)
+                return
+            yield from self._asked(lambda: list(self._read(request)))
+            if self.outage.may_miss_pins():
+                raise PinStoreUnavailable
 
     def _saved(self, request: HttpRequest, response: HttpResponseBase, pin: Pin) -> bool:
         try:
             if not self.merges:
-                pin = pin.merge(self._stored(request))
-            seconds = min(pin.seconds_left(time.time()), conf.pinning_seconds)
-            return self._write(request, response, pin.encode(), seconds)
+                pin = pin.merge(self._known(request))
+            return self._write_text(request, response, pin.encode(), pin.seconds_left(time.time()))
         except ImproperlyConfigured:
             raise
-        except Exception:
-            logger.exception("The pin store %s could not be written.", type(self).__name__)
+        except PinStoreUnavailable:
             return False
+        except Exception as error:
+            complain("The pin of a client could not be saved:", error)
+            return False
+
+    def _write_text(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds_left: float) -> bool:
+        seconds = min(seconds_left, conf.pinning_seconds)
+        if self.asks_by_itself:
+            return self._write(request, response, text, seconds)
+        try:
+            return self._asked(self._write, request, response, text, seconds)
+        except PinStoreUnavailable:
+            self.outage.miss_for(seconds)
+            raise
 
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Log whatever goes wrong inside, and raise it as ``PinStoreUnavailable``."""
+    """Complain of whatever goes wrong inside, and raise it as ``PinStoreUnavailable``."""
     try:
         yield
     except (PinStoreUnavailable, SynchronousOnlyOperation, ImproperlyConfigured):
         raise
     except Exception as error:
-        logger.exception("The pin store could not be read: reads go to the primary.")
+        complain("The pin of a client could not be looked up:", error)
         raise PinStoreUnavailable from error
+
+
+def _merged(pin: Pin | None, other: Pin | None) -> Pin | None:
+    return other if pin is None else pin.merge(other)
+
+
+def _held(pin: Pin | None) -> Pin | None:
+    return pin and pin.held(time.time(), conf.pinning_seconds)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from django.conf import settings
 from django.core.cache import BaseCache, InvalidCacheBackendError, caches
@@ -17,8 +18,9 @@ from multidb.setting_error import SettingError
 class CachePinStore(KeyedPinStore):
     """Keeps pins in the Django cache ``alias``: Memcached, the database, Redis, whatever all workers share.
 
-    One round trip to read. To write takes two, and since a cache cannot merge, of two responses that are written at the
-    same moment the last one stands: use ``RedisPinStore`` where you have Redis.
+    One round trip to read. To write takes two, and since a cache cannot merge, of two responses that are written at
+    the same moment the last one stands: use ``RedisPinStore`` where you have Redis. How long it may hang is for the
+    cache to say.
     """
 
     def __init__(
@@ -42,8 +44,23 @@ class CachePinStore(KeyedPinStore):
             messages = [self._cache_error(error).as_check()]
         return [*super().check(), *messages]
 
+    def declare_new(self) -> None:
+        self._cache().set(self._marker, 0, timeout=None)
+
     def _get(self, keys: list[str]) -> Iterable[str | bytes | None]:
-        return self._cache().get_many(keys).values()
+        found = self._cache().get_many([*keys, self._marker])
+        self._note(found.pop(self._marker, None))
+        return found.values()
+
+    def _note(self, missing_until: Any) -> None:
+        """Take note of the marker: until when pins may be missing. Where there is none, they have been lost with it."""
+        if type(missing_until) is int:
+            self.outage.miss_until(missing_until)
+        else:
+            missing_until = -1
+            self.outage.lost_all()
+        if missing_until < self.outage.missing_until:
+            self._cache().set(self._marker, self.outage.missing_until, timeout=None)
 
     def _set(self, keys: list[str], text: str, seconds: float) -> bool:
         failed = self._cache().set_many(dict.fromkeys(keys, text), timeout=math.ceil(seconds))

@@ -25,6 +25,8 @@ class SignedCookiePinStore(PinStore):
     pins nobody. Needs no server state and no round trip.
     """
 
+    asks_by_itself = True
+
     async def aload(self, request: HttpRequest) -> Pin | None:
         return self.load(request)
 

@@ -3,7 +3,7 @@
 import inspect
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django.conf import settings
@@ -18,6 +18,7 @@ from django.utils.module_loading import import_string
 
 from multidb.backends.base import PinStore, reading
 from multidb.backends.session import peek
+from multidb.pins import PinStoreUnavailable
 
 DEFAULT_KEYS = ("user", "session", "authorization")
 DEFAULT_PREFIX = "multidb"
@@ -60,11 +61,22 @@ class KeyedPinStore(PinStore):
             )
         self._functions = {name: _key_function(name) for name in keys}
         self._prefix = prefix
+        # Is lost with the pins: no client's key has two parts.
+        self._marker = f"{prefix}:marker"
         self.client_may_change = not KEYS.keys() >= self._functions.keys()
+
+    asks_by_itself = True
 
     def client(self, request: HttpRequest) -> list[str]:
         with reading():
             return self._keys(request, settings.SECRET_KEY)
+
+    def declare_new(self) -> None:
+        """Say that the store is new, so that no pin can be missing from it.
+
+        Without this a store that is empty is taken for one that has lost its pins, for ``MULTIDB_PINNING_SECONDS``.
+        May raise anything.
+        """
 
     def check(self) -> list[CheckMessage]:
         if "session" in self._functions and _session_key_is_its_content():
@@ -78,15 +90,29 @@ class KeyedPinStore(PinStore):
             ]
         return []
 
-    def _read(self, request: HttpRequest) -> Iterable[str | bytes | None]:
+    def _read(self, request: HttpRequest) -> Iterator[str | bytes | None]:
         keys: list[str] = []
         for secret in [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]:
             keys += self._keys(request, secret)
-        return self._get(list(dict.fromkeys(keys))) if keys else []
+        if not keys:
+            return
+        yield from self._asked(lambda: list(self._get(list(dict.fromkeys(keys)))))
+        if self.outage.may_miss_pins():
+            raise PinStoreUnavailable
 
     def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> bool:
         keys = self._keys(request, settings.SECRET_KEY)
-        return bool(keys) and self._set(keys, text, seconds)
+        if not keys:
+            return False
+        try:
+            return self._asked(self._set, keys, text, seconds)
+        except Exception:
+            self._not_taken(keys, text, seconds)
+            raise
+
+    def _not_taken(self, keys: list[str], text: str, seconds: float) -> None:
+        """The store has failed to take ``text``, which may hold for ``seconds``."""
+        self.outage.miss_for(seconds)
 
     @abstractmethod
     def _get(self, keys: list[str]) -> Iterable[str | bytes | None]:

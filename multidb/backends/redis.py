@@ -1,96 +1,170 @@
 """RedisPinStore: one Redis key a client key, with a time to live."""
 
+import hashlib
 import math
 import time
-from collections.abc import Iterable
-from typing import Any, cast
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any
 
+from django.conf import settings
 from django.core.cache import InvalidCacheBackendError
-from django.core.checks import CheckMessage
+from django.core.checks import CheckMessage, Warning
+from django.core.exceptions import ImproperlyConfigured
 
 from multidb.backends.cache import CachePinStore
+from multidb.backends.keyed import DEFAULT_KEYS, DEFAULT_PREFIX
+from multidb.backends.owed import Debt, Owed
+from multidb.backends.redis_scripts import MARK, MERGE
 from multidb.conf import conf
 from multidb.pins import latest_milliseconds
 from multidb.setting_error import SettingError
 
-# Keeps what is later and further of the pin that is there and the one that comes, so that the order in which two
-# responses arrive does not matter. What is there and is no pin is replaced, and so is a hold later than ARGV[3], the
-# latest that a right clock can have written: ``Pin.held`` would not count it, nor what was merged with it.
-MERGE = """
-local function check(primary, hold)
-    local is_whole = type(hold[1]) == 'number' and hold[1] % 1 == 0
-    local has_position = hold[2] == nil or type(hold[2]) == 'table'
-    assert(type(primary) == 'string' and is_whole and has_position and not hold[3])
-end
+DEFAULT_TIMEOUT = 0.25
 
-local function merge(pin, old)
-    for primary, hold in pairs(old) do
-        check(primary, hold)
-        local new = pin[primary]
-        if hold[1] > tonumber(ARGV[3]) then
-            hold = nil
-        elseif new then
-            local position = nil
-            if new[2] and hold[2] then
-                position = new[2]
-                for stream, reached in pairs(hold[2]) do
-                    if not position[stream] or position[stream] < reached then
-                        position[stream] = reached
-                    end
-                end
-            end
-            hold = {math.max(new[1], hold[1]), position}
-        end
-        pin[primary] = hold or new
-    end
-    return pin
-end
+# What a request may wait at most before a check complains.
+LONGEST_SECONDS = 1
 
-local milliseconds = tonumber(ARGV[2])
-local _, old = pcall(cjson.decode, redis.call('GET', KEYS[1]) or '')
-local is_pin, pin = pcall(merge, cjson.decode(ARGV[1]), old)
-if is_pin then
-    milliseconds = math.max(milliseconds, redis.call('PTTL', KEYS[1]))
-else
-    pin = cjson.decode(ARGV[1])
-end
-redis.call('SET', KEYS[1], cjson.encode(pin), 'PX', milliseconds)
-"""
+# A cluster has so many markers, each in the slot of the keys that it stands for, and so on the server that has them.
+BUCKETS = 16
+
+Command = Sequence[Any]
 
 
 class RedisPinStore(CachePinStore):
-    """Keeps pins in Redis, through django-redis but past its cache: a plain client, no pickle.
+    """Keeps pins in Redis, by the settings of a django-redis cache but past it: a plain client, no pickle.
 
-    ``alias``: the alias in ``CACHES`` whose connection is used; keys are not those of the cache. One round trip to
-    read all keys of a request and one to write them, each a command for one key only, so that Redis Cluster and
-    Sentinel serve as well.
+    ``alias``: the alias in ``CACHES`` whose server is used; keys are not those of the cache. ``timeout``: how long to
+    wait for a connection and for each answer, in seconds, whatever the cache says. ``cluster``: whether the cache's
+    ``LOCATION`` names nodes of a Redis Cluster. One round trip reads all keys of a request and one writes them, each
+    command for one key only, so that Redis Cluster and Sentinel serve as well.
     """
 
     merges = True
 
+    def __init__(
+        self,
+        *,
+        alias: str = "default",
+        keys: Iterable[str] = DEFAULT_KEYS,
+        prefix: str = DEFAULT_PREFIX,
+        timeout: float = DEFAULT_TIMEOUT,
+        cluster: bool = False,
+    ) -> None:
+        super().__init__(alias=alias, keys=keys, prefix=prefix)
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout <= 60:
+            raise ImproperlyConfigured(f"The option timeout is {timeout!r}. Set seconds, above 0 and at most 60.")
+        if not isinstance(cluster, bool):
+            raise ImproperlyConfigured(f"The option cluster is {cluster!r}. Set True or False.")
+        self._timeout = timeout
+        self._is_cluster = cluster
+        self._owed = Owed()
+        self._built: tuple[Any, Any] | None = None
+
+    def declare_new(self) -> None:
+        client = self._client()
+        marks = [self._mark(client, marker, "EVAL", 0) for marker in self._markers()]
+        client.answers([*(("SET", marker, 0) for marker in self._markers()), *marks])
+
     def _get(self, keys: list[str]) -> Iterable[str | bytes | None]:
-        with self._connection().pipeline(transaction=False) as pipeline:
-            for key in keys:
-                pipeline.get(key)
-            return cast("Iterable[str | bytes | None]", pipeline.execute())
+        client = self._client()
+        names = [self._name(key) for key in keys]
+        markers = list(dict.fromkeys(self._marker_of(name) for name in names))
+        marks = [self._mark(client, marker, "EVALSHA", self.outage.missing_until) for marker in markers]
+        answers = self._delivered(client, [*(("GET", name) for name in names), *marks])
+        for marker, mark, answer in zip(markers, marks, answers[len(names) :], strict=True):
+            self._note_mark(client, marker, mark, answer)
+        return [None if isinstance(answer, Exception) else answer for answer in answers[: len(names)]]
 
     def _set(self, keys: list[str], text: str, seconds: float) -> bool:
-        milliseconds = math.ceil(seconds * 1000)
-        latest = latest_milliseconds(time.time(), conf.pinning_seconds)
-        with self._connection().pipeline(transaction=False) as pipeline:
-            for key in keys:
-                # Not eval(), which the pipeline of a Redis Cluster refuses, though the script is for one key.
-                pipeline.execute_command("EVAL", MERGE, 1, key, text, milliseconds, latest)
-            pipeline.execute()
+        until = self._milliseconds_in(seconds)
+        self._delivered(self._client(), [_merge(Debt(self._name(key), text, until)) for key in keys])
         return True
 
-    def _check_cache(self) -> list[CheckMessage]:
-        self._connection()
-        return []
+    def _not_taken(self, keys: list[str], text: str, seconds: float) -> None:
+        until = self._milliseconds_in(seconds)
+        dropped = self._owed.add([Debt(self._name(key), text, until) for key in keys])
+        self.outage.miss_until(dropped)
 
-    def _connection(self) -> Any:
+    def _check_cache(self) -> list[CheckMessage]:
         try:
-            from django_redis import get_redis_connection
+            client = self._client()
+        except Exception:
+            if self._is_cluster and self._built is None:
+                return []  # A cluster is asked for its nodes at once: where it is not up, there is nothing to say.
+            raise
+        return [*self._check_wait(client), *self._check_eviction(client)]
+
+    def _check_wait(self, client: Any) -> Iterator[CheckMessage]:
+        seconds = self._timeout * client.most_asked
+        if seconds > LONGEST_SECONDS:
+            yield Warning(
+                f"MULTIDB_PIN_STORE has the timeout {self._timeout!r}, and may have to ask {client.most_asked} "
+                f"server(s), one after the other: a request may wait {seconds:g} seconds for a Redis that hangs.",
+                hint=f"Lower the option timeout to {LONGEST_SECONDS / client.most_asked:.2g} seconds.",
+                id="multidb.W026",
+            )
+
+    def _check_eviction(self, client: Any) -> Iterator[CheckMessage]:
+        for policy in sorted(client.evicting_policies()):
+            yield Warning(
+                f"The Redis of MULTIDB_PIN_STORE has the maxmemory-policy {policy!r}: it may lose pins before their "
+                "time.",
+                hint="Give the pins a Redis with maxmemory-policy noeviction.",
+                id="multidb.W027",
+            )
+
+    def _delivered(self, client: Any, commands: list[Command]) -> list[Any]:
+        """The answers to ``commands``, before which all goes to the store that is owed to it."""
+        debts = self._owed.take(self._milliseconds_in(0))
+        try:
+            answers: list[Any] = client.answers([*map(_merge, debts), *commands])
+        except Exception:
+            self.outage.miss_until(self._owed.add(debts))
+            raise
+        return answers[len(debts) :]
+
+    def _note_mark(self, client: Any, marker: str, mark: Command, answer: Any) -> None:
+        """Take note of what ``marker`` says, by ``answer`` to the command ``mark``."""
+        longest = mark[4]
+        if isinstance(answer, Exception):
+            # The server has not yet run the script: it is not the one, or not the same run, that was asked before.
+            [answer] = client.answers([self._mark(client, marker, "EVAL", longest)])
+            self.outage.lost_all()
+        elif int(answer) == longest:
+            self.outage.lost_all()
+        self.outage.miss_until(int(answer))
+
+    def _mark(self, client: Any, marker: str, command: str, known: int) -> Command:
+        script, digest = _script(marker, client.database)
+        text = digest if command == "EVALSHA" else script
+        longest = self._milliseconds_in(conf.pinning_seconds)
+        return command, text, 1, marker, longest, latest_milliseconds(time.time(), conf.pinning_seconds), known
+
+    def _name(self, key: str) -> str:
+        """The key in Redis. In a cluster what is in braces decides on which server that is.
+
+        https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags
+        """
+        return f"{{{zlib.crc32(key.encode()) % BUCKETS}}}{key}" if self._is_cluster else key
+
+    def _marker_of(self, name: str) -> str:
+        """The marker that is lost together with the key ``name``."""
+        return name[: name.index("}") + 1] + self._marker if self._is_cluster else self._marker
+
+    def _markers(self) -> list[str]:
+        return [f"{{{bucket}}}{self._marker}" for bucket in range(BUCKETS)] if self._is_cluster else [self._marker]
+
+    def _client(self) -> Any:
+        """The client for ``CACHES`` as it is, made anew only when that is another object."""
+        if self._built is None or self._built[0] is not settings.CACHES:
+            self._built = settings.CACHES, self._connected()
+        return self._built[1]
+
+    def _connected(self) -> Any:
+        try:
+            from multidb.backends.redis_client import RedisClient
         except ImportError as error:
             raise SettingError(
                 "multidb.E024",
@@ -98,7 +172,7 @@ class RedisPinStore(CachePinStore):
                 "Install django-multidb-pinning[redis].",
             ) from error
         try:
-            return get_redis_connection(self._alias, write=True)
+            return RedisClient(self._alias, self._timeout, self._is_cluster)
         except InvalidCacheBackendError as error:
             raise self._cache_error(error) from error
         except NotImplementedError as error:
@@ -107,3 +181,20 @@ class RedisPinStore(CachePinStore):
                 f"MULTIDB_PIN_STORE names the cache {self._alias!r}, which is not Redis through django-redis.",
                 "Name a cache whose BACKEND is django_redis.cache.RedisCache.",
             ) from error
+
+    def _milliseconds_in(self, seconds: float) -> int:
+        return math.ceil((time.time() + seconds) * 1000)
+
+
+def _merge(debt: Debt) -> Command:
+    now = time.time()
+    milliseconds = max(1, math.ceil(debt.until - now * 1000))
+    # Not eval(), which the pipeline of a Redis Cluster refuses, though the script is for one key.
+    return "EVAL", MERGE, 1, debt.key, debt.text, milliseconds, latest_milliseconds(now, conf.pinning_seconds)
+
+
+@lru_cache(BUCKETS * 4)
+def _script(marker: str, database: int) -> tuple[str, str]:
+    """The script for ``marker``, and what Redis knows it by. No other site on that server has the same."""
+    script = f"{MARK}-- {marker} in {database}"
+    return script, hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()

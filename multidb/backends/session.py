@@ -20,8 +20,11 @@ class SessionPinStore(PinStore):
 
     A client without a session is pinned by the signed cookie: no session is made for a pin. A request that writes saves
     the session, and may overwrite what another changes in it at that moment, as every save of it may. Needs
-    ``SessionMiddleware`` before ``PinningRouterMiddleware``.
+    ``SessionMiddleware`` before ``PinningRouterMiddleware``. A session that cannot be loaded or saved is a failure of
+    that one, and not of all.
     """
+
+    asks_by_itself = True
 
     def client(self, request: HttpRequest) -> Collection[str]:
         key = getattr(getattr(request, "session", None), "session_key", None)

@@ -40,6 +40,7 @@ class RefusingOne(LocMemCache):
 def test_a_pin_that_the_cache_took_under_one_key_needs_no_cookie(rf: RequestFactory, settings, clock: Clock) -> None:
     settings.CACHES = {"default": {"BACKEND": f"{__name__}.RefusingOne", "LOCATION": "one"}}
     settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE}
+    get_pin_store().declare_new()
     request, response = rf.get("/", headers={"authorization": "Token x"}), HttpResponse()
     request.user = User(pk=7)
     get_pin_store().save(request, response, Pin.on(["default"], clock() + 10))
@@ -49,6 +50,7 @@ def test_a_pin_that_the_cache_took_under_one_key_needs_no_cookie(rf: RequestFact
 
 def test_a_pin_of_less_than_a_second_is_kept(local_cache: None, rf: RequestFactory, settings, clock: Clock) -> None:
     settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE, "OPTIONS": {"alias": "pins"}}
+    get_pin_store().declare_new()
     request = rf.get("/", headers={"authorization": "Token x"})
     get_pin_store().save(request, HttpResponse(), Pin.on(["default"], clock() + 0.9))
     assert get_pin_store().load(request) is not None

@@ -130,7 +130,7 @@ def test_a_function_that_fails_is_in_the_log_and_reads_go_to_the_primary(
         store.client(request)
     with pytest.raises(PinStoreUnavailable):
         store.load(request)
-    assert "could not be read" in caplog.text
+    assert "could not be looked up" in caplog.text
 
 
 @pytest.mark.parametrize(

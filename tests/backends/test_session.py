@@ -96,7 +96,7 @@ def test_a_session_that_cannot_be_saved_fails_no_request_and_loses_no_pin(
     monkeypatch.setattr(SessionStore, "save", fail)
     response = client.post("/nothing")
     assert pinning_cookie() in response.cookies
-    assert "could not be written" in caplog.text
+    assert "could not be saved" in caplog.text
 
 
 def test_a_session_that_holds_only_a_pin_is_none(rf: RequestFactory) -> None:

@@ -1,0 +1,67 @@
+"""Outage: whether the pin store is down, and until when pins may be missing from it."""
+
+import time
+
+from multidb import signals
+from multidb.breaker import JITTER, Breaker
+from multidb.conf import conf
+from multidb.log import logger
+from multidb.pins import latest_milliseconds
+
+
+class Outage:
+    """What this process knows of the failures of one pin store. Safe in threads."""
+
+    def __init__(self, store: str) -> None:
+        self._store = store
+        self._breaker = Breaker(lambda: conf.retry_seconds, self._announce_down, self._announce_up)
+        self._others_may_owe_until = 0.0
+        self.missing_until = 0
+        """Until when pins that the store has lost, or never got, may still hold: milliseconds since the epoch."""
+
+    def may_ask(self) -> bool:
+        """May the store be asked? Whoever is let through says ``failed`` or ``succeeded`` afterwards."""
+        return self._breaker.may_ask(self._store)
+
+    def failed(self, error: Exception) -> None:
+        """The store did not answer as it should: leave it alone for ``MULTIDB_RETRY_SECONDS``."""
+        self._breaker.failed(self._store, error)
+
+    def succeeded(self) -> None:
+        """The store has answered."""
+        self._breaker.succeeded(self._store)
+
+    def miss_until(self, milliseconds: int) -> None:
+        """Pins may be missing from the store that hold until ``milliseconds`` since the epoch."""
+        self.missing_until = max(self.missing_until, milliseconds)
+
+    def lost_all(self) -> None:
+        """The store has lost every pin that it had: it came back empty, or another server answers in its place."""
+        self.miss_for(conf.pinning_seconds)
+        logger.warning(
+            "The pin store %s is new, or may have lost pins: until those have run out, for %g seconds, reads go by "
+            "MULTIDB_PIN_STORE_DOWN.",
+            self._store,
+            conf.pinning_seconds,
+        )
+
+    def miss_for(self, seconds: float) -> None:
+        """Pins may be missing from the store that hold for ``seconds`` from now."""
+        self.miss_until(round((time.time() + seconds) * 1000))
+
+    def may_miss_pins(self) -> bool:
+        """Is a pin that the store does not have perhaps one that it has lost, or that is still to come?"""
+        now, longest = time.time(), conf.pinning_seconds
+        if self.missing_until > latest_milliseconds(now, longest):
+            self.missing_until = 0  # Set by a clock that has jumped.
+        return now * 1000 < self.missing_until or now < min(self._others_may_owe_until, now + longest)
+
+    def _announce_down(self, store: str, error: object) -> None:
+        logger.warning("The pin store %s is left alone: %s: %s", store, type(error).__name__, str(error).strip())
+        signals.pin_store_down.send_robust(sender=None, store=store, why=error)
+
+    def _announce_up(self, store: str) -> None:
+        # Another process that saw the same brings the pins that it could not write when it asks again.
+        self._others_may_owe_until = time.time() + conf.retry_seconds * (1 + JITTER)
+        logger.warning("The pin store %s is used again.", store)
+        signals.pin_store_up.send_robust(sender=None, store=store)

@@ -1,0 +1,116 @@
+"""RedisClient: the server of a django-redis cache, asked over connections and with timeouts of our own."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from django.core.cache import caches
+from django.utils.module_loading import import_string
+from django_redis import get_redis_connection
+from django_redis.pool import get_connection_factory
+from redis import BlockingConnectionPool, Redis
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.connection import parse_url
+from redis.exceptions import ConnectionError, InvalidResponse, NoScriptError, RedisError, ResponseError
+from redis.retry import Retry
+
+# What is about waiting for a connection that others use: here nobody waits.
+WAITING = ("max_connections", "queue_class", "timeout")
+MOST_CONNECTIONS = 2**31
+
+
+class RedisClient:
+    """A client of the Redis that the django-redis cache ``alias`` uses.
+
+    To connect, and each answer, takes ``timeout`` seconds at most, and nothing is tried twice. Only that of a cluster
+    connects at once, and may raise anything. Raises ``NotImplementedError`` if the cache is not one of django-redis.
+    """
+
+    def __init__(self, alias: str, timeout: float, is_cluster: bool) -> None:
+        get_redis_connection(alias)
+        setting = caches.settings[alias]
+        limits = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": Retry(NoBackoff(), 0)}
+        factory: Any = get_connection_factory(_options(setting.get("OPTIONS", {}), limits))
+        location = setting["LOCATION"]
+        addresses = location.split(",") if isinstance(location, str) else list(location)
+        connect = _cluster if is_cluster else _single
+        self.redis: Any = connect(factory, addresses, limits)
+
+    def answers(self, commands: Iterable[Sequence[Any]]) -> list[Any]:
+        """What Redis answers to ``commands``, in one round trip; to each node, in a cluster.
+
+        Among them may be exceptions, of keys that hold no text and of scripts that the server does not know. Raises
+        ``RedisError`` for any other failure.
+        """
+        try:
+            with self.redis.pipeline(transaction=False) as pipeline:
+                for command in commands:
+                    pipeline.execute_command(*command)
+                answers: list[Any] = pipeline.execute(raise_on_error=False)
+        except (InvalidResponse, LookupError, TypeError, ValueError) as error:
+            # Its message may hold what we have sent.
+            raise ConnectionError(f"It does not answer as Redis does ({type(error).__name__}).") from None
+        for answer in answers:
+            if isinstance(answer, Exception) and not _is_of_one_key(answer):
+                raise answer
+        return answers
+
+    @property
+    def database(self) -> int:
+        """The number of the database on the server."""
+        return int(self.redis.get_connection_kwargs().get("db") or 0)
+
+    @property
+    def most_asked(self) -> int:
+        """How many servers may have to be asked, one after the other, each for as long as the timeout."""
+        if isinstance(self.redis, RedisCluster):
+            return 1 + len(self._primaries())
+        sentinel: Any = getattr(self.redis.connection_pool, "sentinel_manager", None)
+        return 1 if sentinel is None else 1 + len(sentinel.sentinels)
+
+    def evicting_policies(self) -> set[str]:
+        """The policies by which the servers evict keys before their time, as far as they can be asked."""
+        is_cluster = isinstance(self.redis, RedisCluster)
+        targets = [{"target_nodes": node} for node in self._primaries()] if is_cluster else [{}]
+        try:
+            memories = [self.redis.info("memory", **target) for target in targets]
+        except RedisError:
+            return set()
+        policies = {str(memory.get("maxmemory_policy")) for memory in memories if memory.get("maxmemory")}
+        return policies - {"noeviction", "None"}
+
+    def _primaries(self) -> list[Any]:
+        return list(self.redis.get_primaries())
+
+
+def _is_of_one_key(error: Exception) -> bool:
+    return isinstance(error, NoScriptError) or (isinstance(error, ResponseError) and "WRONGTYPE" in str(error))
+
+
+def _single(factory: Any, addresses: list[str], limits: Mapping[str, Any]) -> Redis:
+    pool = factory.get_connection_pool(factory.make_connection_params(addresses[0]))
+    # An address may name timeouts too, which win over the others.
+    pool.connection_kwargs.update(limits)
+    client: Redis = factory.redis_client_cls(connection_pool=pool, **factory.redis_client_cls_kwargs)
+    return client
+
+
+def _cluster(factory: Any, addresses: list[str], limits: Mapping[str, Any]) -> RedisCluster:
+    node_class: Any = ClusterNode  # It has no types.
+    nodes = [node_class(node["host"], node.get("port", 6379)) for node in map(parse_url, addresses[1:])]
+    parameters = factory.make_connection_params(addresses[0])
+    known = {name: value for name, value in parameters.items() if name in ("username", "password")}
+    return RedisCluster(url=addresses[0], startup_nodes=nodes, **known, **limits)
+
+
+def _options(given: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the cache, but for a pool that lets its callers wait, and with ``limits`` for sentinels too."""
+    options = dict(given)
+    pool = {name: value for name, value in options.get("CONNECTION_POOL_KWARGS", {}).items() if name not in WAITING}
+    options["CONNECTION_POOL_KWARGS"] = {**pool, "max_connections": MOST_CONNECTIONS}
+    path = options.get("CONNECTION_POOL_CLASS")
+    if path is not None and issubclass(import_string(path), BlockingConnectionPool):
+        del options["CONNECTION_POOL_CLASS"]
+    if "SENTINELS" in options:
+        options["SENTINEL_KWARGS"] = {**(options.get("SENTINEL_KWARGS") or {}), **limits}
+    return options

@@ -1,0 +1,66 @@
+"""The scripts that Redis runs for RedisPinStore: each for one key, on numbers of milliseconds since the epoch."""
+
+# Keeps what is later and further of the pin that is there and the one that comes, so that the order in which two
+# responses arrive does not matter. What is there and is no pin is replaced, and so is a hold later than ARGV[3], the
+# latest that a right clock can have written: ``Pin.held`` would not count it, nor what was merged with it.
+MERGE = """
+local function check(primary, hold)
+    local is_whole = type(hold[1]) == 'number' and hold[1] % 1 == 0
+    local has_position = hold[2] == nil or type(hold[2]) == 'table'
+    assert(type(primary) == 'string' and is_whole and has_position and not hold[3])
+end
+
+local function merge(pin, old)
+    for primary, hold in pairs(old) do
+        check(primary, hold)
+        local new = pin[primary]
+        if hold[1] > tonumber(ARGV[3]) then
+            hold = nil
+        elseif new then
+            local position = nil
+            if new[2] and hold[2] then
+                position = new[2]
+                for stream, reached in pairs(hold[2]) do
+                    if not position[stream] or position[stream] < reached then
+                        position[stream] = reached
+                    end
+                end
+            end
+            hold = {math.max(new[1], hold[1]), position}
+        end
+        pin[primary] = hold or new
+    end
+    return pin
+end
+
+local milliseconds = tonumber(ARGV[2])
+local _, old = pcall(cjson.decode, redis.pcall('GET', KEYS[1]) or '')
+local is_pin, pin = pcall(merge, cjson.decode(ARGV[1]), old)
+if is_pin then
+    milliseconds = math.max(milliseconds, redis.call('PTTL', KEYS[1]))
+else
+    pin = cjson.decode(ARGV[1])
+end
+redis.call('SET', KEYS[1], cjson.encode(pin), 'PX', milliseconds)
+"""
+
+# Returns what the marker says: until when pins may be missing. Where there is no marker, or one later than ARGV[2], the
+# latest that a right clock can have written, pins have been lost, and may be missing until ARGV[1]; a process that
+# knows of more says so by ARGV[3]. It writes in any case, so that a server which takes no pins does not answer either.
+MARK = """
+local known = redis.pcall('GET', KEYS[1])
+local missing = known
+local number = tonumber(known)
+if not number or number > tonumber(ARGV[2]) then
+    missing = ARGV[1]
+end
+if tonumber(missing) < tonumber(ARGV[3]) then
+    missing = ARGV[3]
+end
+if missing == known then
+    redis.call('SET', KEYS[1], missing, 'NX')
+else
+    redis.call('SET', KEYS[1], missing)
+end
+return missing
+"""
