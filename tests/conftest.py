@@ -1,22 +1,23 @@
 """Fixtures: real servers on free loopback ports, replicas that lag, and each pin store."""
 
-import shutil
-import socket
+import signal
 import sqlite3
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import fakeredis
 import pytest
-import redis
 from asgiref.sync import SyncToAsync
 from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connections
+from servers import ServersMissing
+from servers.redis import RedisServer
+from servers.redis_cluster import RedisCluster
+from servers.redis_sentinels import RedisSentinels
 
 from multidb import health, log, routing, signals
 from multidb.backends import get_pin_store
@@ -45,66 +46,42 @@ def _unrouted() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def redis_port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def redis_port(request: pytest.FixtureRequest) -> Iterator[int]:
     """The port of a real redis-server, started for the tests and stopped after them."""
-    with _redis_server(request, tmp_path_factory.mktemp("redis")) as port:
-        yield port
+    for server in started(request, RedisServer):
+        yield server.port
 
 
 @pytest.fixture(scope="session")
-def redis_cluster_port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a real Redis Cluster of one node, started for the tests and stopped after them."""
-    with _redis_server(request, tmp_path_factory.mktemp("cluster"), "--cluster-enabled", "yes") as port:
-        with redis.Redis(port=port) as client:
-            client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
-            _wait_until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
-        yield port
+def redis_cluster(request: pytest.FixtureRequest) -> Iterator[RedisCluster]:
+    """A real Redis Cluster of three nodes, which the tests share."""
+    yield from started(request, RedisCluster)
 
 
-@contextmanager
-def _redis_server(request: pytest.FixtureRequest, directory: Path, *options: str) -> Iterator[int]:
-    if shutil.which("redis-server") is None:
-        missing = "redis-server is not on PATH"
-        if request.config.getoption("--services"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    port = _free_port()
-    server = subprocess.Popen(
-        ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no", *options],
-        cwd=directory,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        _wait_until(lambda: _answers(port))
-        yield port
-    finally:
-        server.terminate()
-        server.wait(timeout=10)
+@pytest.fixture(scope="session")
+def redis_cluster_port(redis_cluster: RedisCluster) -> int:
+    """The port of a node of ``redis_cluster``."""
+    return redis_cluster.nodes[0].port
 
 
-def _free_port() -> int:
-    """A port that is free, and whose bus port is one, 10,000 above, if a Redis Cluster is to listen there."""
-    while True:
-        with closing(socket.socket()) as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port < 55_000:
-            return port
+@pytest.fixture(scope="session")
+def redis_sentinels(request: pytest.FixtureRequest) -> Iterator[RedisSentinels]:
+    """A real primary, its replica and three sentinels, which the tests share: who ends a server starts it again."""
+    yield from started(request, RedisSentinels)
 
 
-def _answers(port: int) -> bool:
-    with redis.Redis(port=port) as client:
+def started(request: pytest.FixtureRequest, make: Callable[[], AbstractContextManager[Any]]) -> Iterator[Any]:
+    """What ``make`` returns, inside its ``with`` block. Where servers are missing, skips, or fails with --services."""
+    # As Ctrl-C does: the servers are stopped.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    with ExitStack() as stack:
         try:
-            return bool(client.ping())
-        except redis.ConnectionError:
-            return False
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "redis-server did not start"
-        time.sleep(0.02)
+            servers = stack.enter_context(make())
+        except ServersMissing as missing:
+            if request.config.getoption("--services"):
+                pytest.fail(str(missing))
+            pytest.skip(str(missing))
+        yield servers
 
 
 @pytest.fixture

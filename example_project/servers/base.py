@@ -11,24 +11,19 @@ from .processes import HOST, Process, Workspace
 
 
 class Server(ABC):
-    """One server of a cluster. It can be stopped or killed, and then started again, on the same port."""
+    """One server. It can be stopped or killed, and then started again, on the same port and in the same directory."""
 
     host = HOST
-
-    # The database that a new server has.
-    _first_database: ClassVar[str]
 
     # The signals that shut the server down, and that make it crash.
     _stop_by: ClassVar[signal.Signals]
     _kill_by: ClassVar[signal.Signals]
 
-    def __init__(self, workspace: Workspace, name: str, driver: ModuleType, database: str) -> None:
-        self.database = database
+    def __init__(self, workspace: Workspace, name: str) -> None:
         self.port = workspace.hold_port()
         self.directory = workspace.directory / name
         self._workspace = workspace
         self._name = name
-        self._driver = driver
         self._process: Process | None = None
 
     @property
@@ -55,8 +50,30 @@ class Server(ABC):
         self._end(self._stop_by)
 
     def kill(self) -> None:
-        """Make the server crash. What was committed is there when it is started again."""
+        """Make the server crash. What it keeps in files is there when it is started again."""
         self._end(self._kill_by)
+
+    @abstractmethod
+    def _command(self) -> list[str | Path]: ...
+
+    @abstractmethod
+    def _answers(self) -> bool: ...
+
+    def _end(self, by: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.end(by)
+
+
+class DatabaseServer(Server):
+    """One server of a SQL database, whose ``driver`` is a DB-API module."""
+
+    # The database that a new server has.
+    _first_database: ClassVar[str]
+
+    def __init__(self, workspace: Workspace, name: str, driver: ModuleType, database: str) -> None:
+        super().__init__(workspace, name)
+        self.database = database
+        self._driver = driver
 
     def execute(self, sql: str, *parameters: object, database: str | None = None) -> list[tuple[Any, ...]]:
         """The rows that ``sql`` returns, if any, over a new connection that commits at once.
@@ -73,9 +90,6 @@ class Server(ABC):
         """The server's entry in Django's ``DATABASES``."""
 
     @abstractmethod
-    def _command(self) -> list[str | Path]: ...
-
-    @abstractmethod
     def _connect(self, database: str) -> Any: ...
 
     def _answers(self) -> bool:
@@ -85,13 +99,9 @@ class Server(ABC):
             return False
         return True
 
-    def _end(self, by: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.end(by)
-
 
 class Cluster(ABC):
-    """A primary and what replicates it, from ``start()`` to ``stop()``; in a ``with`` block, from its begin to its end.
+    """Servers that belong together, from ``start()`` to ``stop()``; in a ``with`` block, from its begin to its end.
 
     Started anew, it is empty, and on other ports.
     """

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .base import Cluster, Server
+from .base import Cluster, DatabaseServer
 from .processes import HOST, Workspace
 from .programs import directory_of, driver
 
@@ -72,7 +72,7 @@ class MariaDBCluster(Cluster):
         self.replica.follow(self.primary)
 
 
-class MariaDBServer(Server):
+class MariaDBServer(DatabaseServer):
     """One MariaDB server, whose superuser ``user`` needs no password."""
 
     user = "root"

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .base import Cluster, Server
+from .base import Cluster, DatabaseServer
 from .processes import HOST, Process, Workspace, wait_until
 from .programs import directory_of, driver
 
@@ -68,7 +68,7 @@ class PostgresCluster(Cluster):
             standby.wait_until_streaming()
 
 
-class PostgresServer(Server):
+class PostgresServer(DatabaseServer):
     """One PostgreSQL server, whose superuser ``user`` needs no password."""
 
     user = "postgres"

@@ -67,11 +67,20 @@ class Process:
         if status != 0:
             raise self._failure(f"ended with {status}")
 
+    def pause(self) -> None:
+        """Freeze the process: it keeps its connections, and answers none of them."""
+        self._send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let the process go on, if it is frozen."""
+        self._send(signal.SIGCONT)
+
     def end(self, by: signal.Signals | None) -> None:
         """Send the signal ``by``, if any, and wait until the process is gone; kill it if that takes too long."""
         try:
             if by is not None:
                 self._send(by)
+                self.resume()
             with suppress(subprocess.TimeoutExpired):
                 self._popen.wait(END_SECONDS)
         finally:
@@ -93,11 +102,11 @@ class Workspace:
 
     So do the garbage collector and the end of the interpreter, but not the end of a forked child. Where we are root,
     the directory and the processes belong to the first of ``accounts`` that exists: PostgreSQL refuses to run as root.
-    Raises ``ServersMissing`` if none exists.
+    Raises ``ServersMissing`` if none exists. Without ``accounts`` they are ours, whoever we are.
     """
 
-    def __init__(self, accounts: Sequence[str]) -> None:
-        self._account = _first_of(accounts) if os.geteuid() == 0 else None
+    def __init__(self, accounts: Sequence[str] = ()) -> None:
+        self._account = _first_of(accounts) if accounts and os.geteuid() == 0 else None
         self._endings: list[Callable[[], object]] = []
         self._end = partial(_end, os.getpid(), self._endings)
         self._finalizer = weakref.finalize(self, self._end)
@@ -121,6 +130,14 @@ class Workspace:
         else:
             holder.close()  # elsewhere it would keep our server out as well
         return port
+
+    def write(self, path: Path, text: str) -> None:
+        """Make a file that the processes may change, in a directory, made if need be, of which that is true as well."""
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        if self._account:
+            for each in (path.parent, path):
+                os.chown(each, self._account.pw_uid, self._account.pw_gid)
 
     def spawn(self, name: str, *command: str | Path, end_by: signal.Signals | None = None) -> Process:
         """Start ``command``, which adds to the log ``name``.

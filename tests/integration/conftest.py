@@ -1,6 +1,5 @@
 """Fixtures: the tests' project on real PostgreSQL and MariaDB, whose replicas lag, pause, die and come back."""
 
-import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -14,38 +13,23 @@ from django.core.management import call_command
 from django.db import connections
 from pytest_django.plugin import DjangoDbBlocker
 from rest_framework.authtoken.models import Token
-from servers import ServersMissing
 from servers.mariadb import MariaDBCluster
 from servers.postgresql import PostgresCluster
 
 from multidb.pinning import use_primary_db
+from tests.conftest import started
 
 
 @pytest.fixture(scope="session")
 def postgres_cluster(request: pytest.FixtureRequest) -> Iterator[PostgresCluster]:
     """A primary and two standbys, which the tests share."""
-    yield from _started(request, PostgresCluster())
+    yield from started(request, PostgresCluster)
 
 
 @pytest.fixture(scope="session")
 def mariadb_cluster(request: pytest.FixtureRequest) -> Iterator[MariaDBCluster]:
     """A primary and a replica, which the tests share."""
-    yield from _started(request, MariaDBCluster())
-
-
-def _started(request: pytest.FixtureRequest, cluster: Any) -> Iterator[Any]:
-    # As Ctrl-C does: the servers are stopped.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        cluster.start()
-    except ServersMissing as missing:
-        if request.config.getoption("--services"):
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
-    try:
-        yield cluster
-    finally:
-        cluster.stop()
+    yield from started(request, MariaDBCluster)
 
 
 @pytest.fixture

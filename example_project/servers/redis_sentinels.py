@@ -1,0 +1,92 @@
+"""A Redis primary, its replica, and the sentinels that promote the replica when the primary is gone."""
+
+from . import redis
+from .base import Cluster
+from .processes import HOST, READY_SECONDS, Workspace, wait_until
+from .redis import RedisNode
+
+SENTINELS = 3
+QUORUM = 2
+
+# How long a server may be silent, and how long a promotion may take.
+DOWN_AFTER_MILLISECONDS = 1000
+FAILOVER_MILLISECONDS = 2000
+
+
+class RedisSentinels(Cluster):
+    """``primary`` and ``replica`` are what the sentinels made of the two servers when they were last waited for."""
+
+    primary: RedisNode
+    replica: RedisNode
+    sentinels: list[RedisNode]
+
+    service_name = "multidb"
+
+    _accounts = redis.ACCOUNTS
+
+    @property
+    def sentinel_addresses(self) -> list[tuple[str, int]]:
+        """The host and the port of each sentinel."""
+        return [(sentinel.host, sentinel.port) for sentinel in self.sentinels]
+
+    def wait_until_promoted(self) -> None:
+        """Wait until the replica is the primary, for itself and for each sentinel: then it is called so here, too.
+
+        Raises ``TimeoutError`` if that takes too long.
+        """
+        wait_until(
+            lambda: _role(self.replica) == "master" and all(map(self._names_the_replica, self.sentinels)),
+            READY_SECONDS,
+            f"The replica was not promoted within {READY_SECONDS} seconds",
+        )
+        self.primary, self.replica = self.replica, self.primary
+
+    def wait_until_ready(self) -> None:
+        """Wait until the replica has its copy, and each sentinel knows it and the other sentinels.
+
+        A primary that was replaced is the replica when it is started again. Raises ``TimeoutError`` if that takes too
+        long.
+        """
+        wait_until(
+            lambda: self._is_replicating() and all(map(self._knows_all, self.sentinels)),
+            READY_SECONDS,
+            f"The replica or a sentinel was not ready after {READY_SECONDS} seconds",
+        )
+
+    def _look_up(self) -> None:
+        self._installation = redis.find()
+
+    def _build(self, workspace: Workspace) -> None:
+        self.primary = RedisNode(workspace, "primary", self._installation)
+        self.primary.start()
+        following = f"{HOST} {self.primary.port}"
+        self.replica = RedisNode(workspace, "replica", self._installation, replicaof=following)
+        self.replica.start()
+        # Later, a sentinel would look for replicas only every ten seconds.
+        wait_until(self._is_replicating, READY_SECONDS, "The replica has not got its copy")
+        names = [f"sentinel-{number}" for number in range(1, SENTINELS + 1)]
+        self.sentinels = [RedisNode(workspace, name, self._installation, "--sentinel") for name in names]
+        for sentinel in self.sentinels:
+            sentinel.start()
+            sentinel.execute("SENTINEL MONITOR", self.service_name, HOST, self.primary.port, QUORUM)
+            sentinel.execute("SENTINEL SET", self.service_name, "down-after-milliseconds", DOWN_AFTER_MILLISECONDS)
+            sentinel.execute("SENTINEL SET", self.service_name, "failover-timeout", FAILOVER_MILLISECONDS)
+        self.wait_until_ready()
+
+    def _is_replicating(self) -> bool:
+        role, host, port, state, _ = [*self.replica.execute("ROLE"), *[None] * 5][:5]
+        return (role, host, port, state) == ("slave", HOST, self.primary.port, "connected")
+
+    def _names_the_replica(self, sentinel: RedisNode) -> bool:
+        _, port = sentinel.execute("SENTINEL GET-MASTER-ADDR-BY-NAME", self.service_name)
+        return int(port) == self.replica.port
+
+    def _knows_all(self, sentinel: RedisNode) -> bool:
+        told = sentinel.execute("SENTINEL MASTER", self.service_name)
+        state = told if isinstance(told, dict) else dict(zip(told[::2], told[1::2], strict=True))
+        known = int(state["num-slaves"]), int(state["num-other-sentinels"])
+        return state["flags"] == "master" and known == (1, SENTINELS - 1)
+
+
+def _role(node: RedisNode) -> str:
+    return str(node.execute("ROLE")[0])
