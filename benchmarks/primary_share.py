@@ -69,7 +69,7 @@ def _measure(cluster: PostgresCluster, options: argparse.Namespace) -> dict[Choi
             sys.stderr.write(f"Round {number + 1} of {options.rounds}: {', '.join(_labels(choice, options.pins))}\n")
             for standby, lag in zip(cluster.standbys, choice.lags, strict=False):
                 standby.set_lag(lag)
-            with pinning(choice.until, choice.trigger, replicas=len(choice.lags)):
+            with pinning(choice.until, choice.trigger, count=len(choice.lags)):
                 visits = visit_board(load, random.Random(f"{options.seed} {number}"))
             rounds.append(Figures.of(visits, load, min(choice.lags)))
     return measured

@@ -25,7 +25,6 @@ STATEMENT_MILLISECONDS = 5000
 
 def set_up(cluster: PostgresCluster, pins: float, store: str, redis_url: str | None) -> None:
     """Configure Django for ``cluster``, with pins of ``pins`` seconds in ``store``, and make the tables."""
-    servers = {PRIMARY: cluster.primary, **dict(zip(_replicas(len(cluster.standbys)), cluster.standbys, strict=True))}
     settings.configure(
         SECRET_KEY=get_random_secret_key(),
         INSTALLED_APPS=["multidb", "workload"],
@@ -34,12 +33,12 @@ def set_up(cluster: PostgresCluster, pins: float, store: str, redis_url: str | N
             "multidb.middleware.PinningRouterMiddleware",
         ],
         ROOT_URLCONF="workload.views",
-        DATABASES={alias: _database(server) for alias, server in servers.items()},
+        DATABASES=databases(cluster),
         DATABASE_ROUTERS=["multidb.PinningReplicaRouter"],
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         CACHES={
             "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
-            **({"pins": _redis(redis_url)} if store == "redis" else {}),
+            **({"pins": redis_cache(redis_url)} if store == "redis" else {}),
         },
         SESSION_ENGINE="django.contrib.sessions.backends.cache",
         # Errors and warnings go to stderr.
@@ -54,26 +53,28 @@ def set_up(cluster: PostgresCluster, pins: float, store: str, redis_url: str | N
 
 
 @contextmanager
-def pinning(until: str, trigger: str, replicas: int) -> Iterator[None]:
-    """Inside, the first ``replicas`` standbys serve, and pins are of this kind."""
+def pinning(until: str, trigger: str, count: int) -> Iterator[None]:
+    """Inside, the first ``count`` standbys serve, and pins are of this kind."""
     with override_settings(
-        REPLICA_DATABASES=_replicas(replicas), MULTIDB_PINNING_UNTIL=until, MULTIDB_PINNING_TRIGGER=trigger
+        REPLICA_DATABASES=replicas(count), MULTIDB_PINNING_UNTIL=until, MULTIDB_PINNING_TRIGGER=trigger
     ):
         yield
 
 
-def _replicas(count: int) -> list[str]:
+def replicas(count: int) -> list[str]:
+    """The aliases of the first ``count`` standbys."""
     return [f"replica-{number}" for number in range(1, count + 1)]
 
 
-def _database(server: PostgresServer) -> dict[str, Any]:
-    entry = server.django_settings()
-    options = {**entry.get("OPTIONS", {}), "options": f"-c statement_timeout={STATEMENT_MILLISECONDS}"}
-    # Connections stay open, as on a busy site: the test client, which sees to that too, is not safe in threads there.
-    return {**entry, "CONN_MAX_AGE": None, "OPTIONS": options}
+def databases(cluster: PostgresCluster) -> dict[str, dict[str, Any]]:
+    """``DATABASES`` for a project on ``cluster``."""
+    aliases = [PRIMARY, *replicas(len(cluster.standbys))]
+    return {
+        alias: _database(server) for alias, server in zip(aliases, [cluster.primary, *cluster.standbys], strict=True)
+    }
 
 
-def _redis(url: str | None) -> dict[str, Any]:
+def redis_cache(url: str | None) -> dict[str, Any]:
     """The cache on the Redis at ``url``, or on one in this process."""
     options: dict[str, Any] = {"SOCKET_CONNECT_TIMEOUT": 0.25, "SOCKET_TIMEOUT": 0.25}
     if url is None:
@@ -85,3 +86,10 @@ def _redis(url: str | None) -> dict[str, Any]:
         "LOCATION": url or "redis://in-this-process:6379/0",
         "OPTIONS": options,
     }
+
+
+def _database(server: PostgresServer) -> dict[str, Any]:
+    entry = server.django_settings()
+    options = {**entry.get("OPTIONS", {}), "options": f"-c statement_timeout={STATEMENT_MILLISECONDS}"}
+    # Connections stay open, as on a busy site: the test client, which sees to that too, is not safe in threads there.
+    return {**entry, "CONN_MAX_AGE": None, "OPTIONS": options}

@@ -32,14 +32,19 @@ def table(rows: Iterable[tuple[str, str, Sequence[Figures]]]) -> str:
 def conditions(figures: Sequence[Figures], postgresql: str) -> str:
     """How much load there really was, on which machine, with which versions, and when."""
     load = figures[0].load
-    versions = f"Python {platform.python_version()}, Django {django.__version__}, PostgreSQL {postgresql.split()[0]}"
     return (
         f"{load.browsers} browsers, each of which wrote every {median(each.between_writes for each in figures):.1f} s;"
         f" {median(each.rate for each in figures):.0f} requests a second"
         f" ({load.browsers * load.rate:.0f} if responses took no time,"
         f" and they took {median(each.response for each in figures) * 1000:.1f} ms).\n"
-        f"{os.cpu_count()} processors ({_processor()}), {versions}, {datetime.now().astimezone():%Y-%m-%d}.\n"
+        f"{surroundings(postgresql)}\n"
     )
+
+
+def surroundings(postgresql: str) -> str:
+    """The machine, the versions, with that which PostgreSQL says it has, and the date."""
+    versions = f"Python {platform.python_version()}, Django {django.__version__}, PostgreSQL {postgresql.split()[0]}"
+    return f"{os.cpu_count()} processors ({_processor()}), {versions}, {datetime.now().astimezone():%Y-%m-%d}."
 
 
 def _processor() -> str:
