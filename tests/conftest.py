@@ -101,19 +101,51 @@ def fake_redis(settings: Any) -> Iterator[Any]:
     caches["pins"].client.get_client().flushall()
 
 
-def _caches(location: str, pool: dict[str, Any]) -> dict[str, Any]:
+@pytest.fixture
+def sentinel_redis(redis_sentinels: RedisSentinels, settings: Any) -> Iterator[None]:
+    """The cache ``pins`` on the primary that real sentinels name, emptied afterwards."""
+    options = {
+        "CONNECTION_FACTORY": "django_redis.pool.SentinelConnectionFactory",
+        "SENTINELS": redis_sentinels.sentinel_addresses,
+    }
+    settings.CACHES = _caches(f"redis://{redis_sentinels.service_name}/0", {}, **options)
+    yield
+    with redis_sentinels.primary.client() as client:
+        client.flushall()
+
+
+@pytest.fixture
+def cluster_redis(redis_cluster: RedisCluster, settings: Any) -> Iterator[None]:
+    """The cache ``pins`` on a real cluster of three nodes, emptied afterwards."""
+    settings.CACHES = _caches(",".join(node.url for node in redis_cluster.nodes), {})
+    yield
+    with redis_cluster.client() as client:
+        client.flushall(target_nodes=client.PRIMARIES)
+
+
+def _caches(location: str, pool: dict[str, Any], **options: Any) -> dict[str, Any]:
     return {
         "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
         "pins": {
             "BACKEND": "django_redis.cache.RedisCache",
             "LOCATION": location,
-            "OPTIONS": {"CONNECTION_POOL_KWARGS": pool},
+            "OPTIONS": {"CONNECTION_POOL_KWARGS": pool, **options},
         },
     }
 
 
+# Each name, and the fixture that starts what it needs.
+REDISES = {
+    "redis": "real_redis",
+    "fake redis": "fake_redis",
+    "redis sentinel": "sentinel_redis",
+    "redis cluster": "cluster_redis",
+}
 KEYED = ["redis", "fake redis", "local cache", "file cache", "database cache"]
 STORES = ["cookie", "session", *KEYED]
+# Those too on which the contract of the stores is shown, but not every test that needs some store.
+MORE_KEYED = [*KEYED, "redis sentinel", "redis cluster"]
+MORE_STORES = ["cookie", "session", *MORE_KEYED]
 
 
 @pytest.fixture(params=STORES)
@@ -133,11 +165,13 @@ def keyed_store(request: pytest.FixtureRequest) -> str:
 def use_store(request: pytest.FixtureRequest, name: str, **options: Any) -> None:
     """Set ``MULTIDB_PIN_STORE`` to the store called ``name``, and start what it needs."""
     settings = request.getfixturevalue("settings")
-    backend = {"cookie": COOKIE, "session": SESSION, "redis": REDIS, "fake redis": REDIS}.get(name, CACHE)
+    backend = {"cookie": COOKIE, "session": SESSION, **dict.fromkeys(REDISES, REDIS)}.get(name, CACHE)
     if backend in (REDIS, CACHE):
         options = {"alias": "pins", **options}
+    if name == "redis cluster":
+        options = {"cluster": True, **options}
     if backend == REDIS:
-        request.getfixturevalue("real_redis" if name == "redis" else "fake_redis")
+        request.getfixturevalue(REDISES[name])
     if backend == CACHE:
         request.getfixturevalue(name.replace(" ", "_"))
     settings.MULTIDB_PIN_STORE = {"BACKEND": backend, "OPTIONS": options}
@@ -262,19 +296,25 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """The signals, in their order."""
     received: list[tuple[str, str]] = []
 
-    def note_down(*, alias: str, why: object, **kwargs: Any) -> None:
-        received.append(("down", alias))
+    def note_down(*, why: object, alias: str = "", store: str = "", **kwargs: Any) -> None:
+        received.append(("down", alias or store))
         raise RuntimeError("a receiver that fails fails no request")
 
-    def note_up(*, alias: str, **kwargs: Any) -> None:
-        received.append(("up", alias))
+    def note_up(*, alias: str = "", store: str = "", **kwargs: Any) -> None:
+        received.append(("up", alias or store))
         raise RuntimeError("a receiver that fails fails no request")
 
-    signals.replica_down.connect(note_down)
-    signals.replica_up.connect(note_up)
+    notes = {
+        signals.replica_down: note_down,
+        signals.replica_up: note_up,
+        signals.pin_store_down: note_down,
+        signals.pin_store_up: note_up,
+    }
+    for each, note in notes.items():
+        each.connect(note)
     yield received
-    signals.replica_down.disconnect(note_down)
-    signals.replica_up.disconnect(note_up)
+    for each, note in notes.items():
+        each.disconnect(note)
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:

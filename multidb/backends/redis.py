@@ -29,6 +29,9 @@ LONGEST_SECONDS = 1
 # A cluster has so many markers, each in the slot of the keys that it stands for, and so on the server that has them.
 BUCKETS = 16
 
+# The answer to a script that has written, of a client that decodes or not.
+OK = (b"OK", "OK")
+
 Command = Sequence[Any]
 
 
@@ -79,7 +82,10 @@ class RedisPinStore(CachePinStore):
 
     def _set(self, keys: list[str], text: str, seconds: float) -> bool:
         until = self._milliseconds_in(seconds)
-        self._delivered(self._client(), [_merge(Debt(self._name(key), text, until)) for key in keys])
+        client = self._client()
+        answers = self._delivered(client, [_merge(Debt(self._name(key), text, until)) for key in keys])
+        if any(answer not in OK for answer in answers):
+            client.complain()
         return True
 
     def _not_taken(self, keys: list[str], text: str, seconds: float) -> None:
@@ -128,13 +134,16 @@ class RedisPinStore(CachePinStore):
     def _note_mark(self, client: Any, marker: str, mark: Command, answer: Any) -> None:
         """Take note of what ``marker`` says, by ``answer`` to the command ``mark``."""
         longest = mark[4]
-        if isinstance(answer, Exception):
-            # The server has not yet run the script: it is not the one, or not the same run, that was asked before.
+        # A server that does not know the script is not the one, or not the same run of it, that was asked before.
+        is_other = isinstance(answer, Exception)
+        if is_other:
             [answer] = client.answers([self._mark(client, marker, "EVAL", longest)])
+        if not isinstance(answer, bytes | str) or not answer.isdigit():
+            client.complain()
+        missing_until = int(answer)
+        if is_other or missing_until == longest:
             self.outage.lost_all()
-        elif int(answer) == longest:
-            self.outage.lost_all()
-        self.outage.miss_until(int(answer))
+        self.outage.miss_until(missing_until)
 
     def _mark(self, client: Any, marker: str, command: str, known: int) -> Command:
         script, digest = _script(marker, client.database)

@@ -1,7 +1,7 @@
 """RedisClient: the server of a django-redis cache, asked over connections and with timeouts of our own."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from django.core.cache import caches
 from django.utils.module_loading import import_string
@@ -47,13 +47,17 @@ class RedisClient:
                 for command in commands:
                     pipeline.execute_command(*command)
                 answers: list[Any] = pipeline.execute(raise_on_error=False)
-        except (InvalidResponse, LookupError, TypeError, ValueError) as error:
-            # Its message may hold what we have sent.
-            raise ConnectionError(f"It does not answer as Redis does ({type(error).__name__}).") from None
+        except (InvalidResponse, LookupError, TypeError, ValueError):
+            self.complain()
         for answer in answers:
             if isinstance(answer, Exception) and not _is_of_one_key(answer):
                 raise answer
         return answers
+
+    def complain(self) -> NoReturn:
+        """Raise ``RedisError``, which says that the server gives answers that are none to what it was asked."""
+        # Without the error that showed it: its message may hold what we have sent.
+        raise ConnectionError("The server does not answer as Redis does.") from None
 
     @property
     def database(self) -> int:

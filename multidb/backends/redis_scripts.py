@@ -2,7 +2,7 @@
 
 # Keeps what is later and further of the pin that is there and the one that comes, so that the order in which two
 # responses arrive does not matter. What is there and is no pin is replaced, and so is a hold later than ARGV[3], the
-# latest that a right clock can have written: ``Pin.held`` would not count it, nor what was merged with it.
+# latest that a right clock can have written: ``Pin.held`` would not count it, nor what was merged with it. Returns OK.
 MERGE = """
 local function check(primary, hold)
     local is_whole = type(hold[1]) == 'number' and hold[1] % 1 == 0
@@ -41,7 +41,7 @@ if is_pin then
 else
     pin = cjson.decode(ARGV[1])
 end
-redis.call('SET', KEYS[1], cjson.encode(pin), 'PX', milliseconds)
+return redis.call('SET', KEYS[1], cjson.encode(pin), 'PX', milliseconds)
 """
 
 # Returns what the marker says: until when pins may be missing. Where there is no marker, or one later than ARGV[2], the

@@ -19,7 +19,7 @@ from multidb.backends.cookie import SignedCookiePinStore
 from multidb.middleware import pinning_cookie
 from multidb.pinning import use_primary_db
 from multidb.pins import Hold, Pin
-from tests.conftest import COOKIE, SESSION, Clock, use_store
+from tests.conftest import COOKIE, MORE_KEYED, MORE_STORES, SESSION, Clock, use_store
 from tests.models import Post
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
@@ -34,6 +34,20 @@ def requests(rf: RequestFactory) -> Requests:
     session["visits"] = 1
     session.save()
     return Browser(rf, session.session_key).request
+
+
+@pytest.fixture(params=MORE_STORES)
+def store(request: pytest.FixtureRequest) -> str:
+    """The name of each store in turn, which ``MULTIDB_PIN_STORE`` then is."""
+    use_store(request, request.param)
+    return request.param
+
+
+@pytest.fixture(params=MORE_KEYED)
+def keyed_store(request: pytest.FixtureRequest) -> str:
+    """The name of each store that files pins under keys, which ``MULTIDB_PIN_STORE`` then is."""
+    use_store(request, request.param)
+    return request.param
 
 
 class Browser:

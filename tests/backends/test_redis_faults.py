@@ -1,0 +1,419 @@
+"""A Redis that fails, in every way that one can: no request fails, none waits twice, and no pin is lost."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from typing import Any
+
+import pytest
+import redis
+from django.test import Client
+from servers.redis import RedisServer
+
+from multidb.backends import get_pin_store
+from multidb.backends.redis_client import RedisClient
+from multidb.middleware import pinning_cookie
+from tests.conftest import REDIS, Ahead, Clock, lines, started
+
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
+TOKEN = {"authorization": "Token ada"}
+
+
+@pytest.fixture(scope="module")
+def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    yield from started(request, RedisServer)
+
+
+@pytest.fixture
+def asked(server: RedisServer, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The store is on a new server of its own. Each time that it is asked, a name is added to the list."""
+    use(settings, server.port)
+    get_pin_store().declare_new()
+    asked: list[str] = []
+    answers = RedisClient.answers
+
+    def counted(client: RedisClient, commands: Any) -> Any:
+        asked.append("asked")
+        return answers(client, commands)
+
+    monkeypatch.setattr(RedisClient, "answers", counted)
+    yield asked
+    server.execute("FLUSHALL")
+
+
+def use(settings: Any, port: int) -> None:
+    location = f"redis://127.0.0.1:{port}/0"
+    settings.CACHES = {"pins": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": location}}
+    settings.MULTIDB_PIN_STORE = {"BACKEND": REDIS, "OPTIONS": {"alias": "pins"}}
+
+
+Fault = Callable[[RedisServer, Any], AbstractContextManager[None]]
+
+
+@contextmanager
+def is_killed(server: RedisServer, settings: Any) -> Iterator[None]:
+    server.kill()
+    try:
+        yield
+    finally:
+        server.start()
+
+
+@contextmanager
+def is_frozen(server: RedisServer, settings: Any) -> Iterator[None]:
+    server.pause()
+    try:
+        yield
+    finally:
+        server.resume()
+
+
+@contextmanager
+def is_frozen_and_asked_anew(server: RedisServer, settings: Any) -> Iterator[None]:
+    """Over a new connection, which a server that is frozen accepts."""
+    with is_frozen(server, settings):
+        get_pin_store()._client().redis.connection_pool.disconnect()
+        yield
+
+
+@contextmanager
+def is_slow(server: RedisServer, settings: Any) -> Iterator[None]:
+    """It answers each command 2 seconds later."""
+    server.execute("CLIENT PAUSE", 2000, "ALL")
+    yield
+    server.wait_until_ready()
+
+
+def has(**configuration: str) -> Fault:
+    @contextmanager
+    def configured(server: RedisServer, settings: Any) -> Iterator[None]:
+        names = {name.replace("_", "-"): value for name, value in configuration.items()}
+        before = {name: server.execute("CONFIG GET", name)[name] for name in names}
+        with server.client() as client:
+            for name, value in names.items():
+                client.config_set(name, value)
+            get_pin_store()._client().redis.connection_pool.disconnect()
+            try:
+                yield
+            finally:
+                for name, value in before.items():
+                    client.config_set(name, value)
+
+    return configured
+
+
+@contextmanager
+def is_full(server: RedisServer, settings: Any) -> Iterator[None]:
+    """It takes no more connections."""
+    with server.client() as client:
+        client.config_set("maxclients", 1)
+        get_pin_store()._client().redis.connection_pool.disconnect()
+        try:
+            yield
+        finally:
+            client.config_set("maxclients", 1000)
+
+
+@contextmanager
+def is_read_only(server: RedisServer, settings: Any) -> Iterator[None]:
+    """It is the replica of another since a failover."""
+    server.execute("REPLICAOF", "127.0.0.1", 1)
+    try:
+        yield
+    finally:
+        server.execute("REPLICAOF", "NO", "ONE")
+
+
+@contextmanager
+def is_loading(server: RedisServer, settings: Any) -> Iterator[None]:
+    """It has been started again, and reads its file, at 2 milliseconds a key."""
+    slowly = {"key-load-delay": 2000, "loading-process-events-interval-bytes": 1024}
+    with server.client() as client:
+        usual = {name: client.config_get(name)[name] for name in slowly}
+        client.mset({f"load:{number}": "x" * 100 for number in range(2000)})
+        client.save()
+        _configure(client, slowly)
+    server.kill()
+    server.launch()
+    while not _is_loading(server):
+        pass
+    try:
+        yield
+    finally:
+        with server.client() as client:
+            client.config_set("key-load-delay", 0)
+            server.wait_until_ready()
+            _configure(client, usual)
+        (server.directory / "dump.rdb").unlink()
+
+
+def _configure(client: redis.Redis, configuration: dict[str, Any]) -> None:
+    for name, value in configuration.items():
+        client.config_set(name, value)
+    client.config_rewrite()
+
+
+def _is_loading(server: RedisServer) -> bool:
+    try:
+        server.execute("PING")
+    except redis.BusyLoadingError:
+        return True
+    except redis.ConnectionError:
+        return False
+    raise AssertionError("It has read its file too fast.")
+
+
+def answers(answer: bytes | None) -> Fault:
+    """Something else listens in its place, which gives ``answer`` to whatever it gets; ``None`` is an echo."""
+
+    @contextmanager
+    def talking(server: RedisServer, settings: Any) -> Iterator[None]:
+        with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+            threading.Thread(target=_talk, args=(listening, answer), daemon=True).start()
+            location = settings.CACHES["pins"]["LOCATION"]
+            _move(settings, f"redis://:the-password@127.0.0.1:{listening.getsockname()[1]}/0")
+            yield
+            _move(settings, location)
+            listening.shutdown(socket.SHUT_RDWR)
+
+    return talking
+
+
+def _move(settings: Any, location: str) -> None:
+    settings.CACHES = {"pins": {**settings.CACHES["pins"], "LOCATION": location}}
+
+
+def _talk(listening: socket.socket, answer: bytes | None) -> None:
+    with suppress(OSError):
+        while True:
+            connection, _ = listening.accept()
+            with closing(connection), suppress(OSError):
+                while received := connection.recv(65536):
+                    connection.sendall(received if answer is None else answer)
+
+
+@contextmanager
+def takes_no_connection(server: RedisServer, settings: Any) -> Iterator[None]:
+    """Its queue of connections is full: whoever connects waits."""
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as listening:
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(listening.getsockname())
+        location = settings.CACHES["pins"]["LOCATION"]
+        _move(settings, f"redis://127.0.0.1:{listening.getsockname()[1]}/0")
+        yield
+        _move(settings, location)
+        for each in waiting:
+            each.close()
+
+
+FAULTS: dict[str, Fault] = {
+    "killed": is_killed,
+    "frozen": is_frozen,
+    "frozen, new connection": is_frozen_and_asked_anew,
+    "slow": is_slow,
+    "takes no connection": takes_no_connection,
+    "full": is_full,
+    "wants a password": has(requirepass="secret"),
+    "loading": is_loading,
+    "out of memory": has(maxmemory="1"),
+    "read-only": is_read_only,
+    "too few replicas": has(min_replicas_to_write="1"),
+    "speaks HTTP": answers(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+    "numbers": answers(b":1\r\n" * 20),
+    "an endless line": answers(b"x" * 100_000),
+    "lists": answers(b"*1\r\n$1\r\nx\r\n" * 20),
+    "text": answers(b"$1\r\nx\r\n" * 20),
+    "errors": answers(b"-ERR no\r\n" * 20),
+    "bytes": answers(bytes(range(256)) * 4),
+    "an echo": answers(None),
+}
+
+
+@pytest.fixture(params=FAULTS)
+def fault(request: pytest.FixtureRequest) -> Fault:
+    return FAULTS[request.param]
+
+
+def reason(client: Client, **request: Any) -> str:
+    response = client.get("/read", **request)
+    assert response.status_code == 200
+    return str(response.json()["reason"])
+
+
+def reason_without_cookies() -> str:
+    return reason(Client(), headers=TOKEN)
+
+
+def test_no_request_fails_and_only_one_asks(
+    fault: Fault, asked: list[str], server: RedisServer, settings: Any, client: Client, monotonic: Ahead
+) -> None:
+    """A client with a session, one with a token and no cookies, and one with neither, for whom there is no place."""
+    client.get("/remember")
+    assert reason(client) == "replica"
+    asked.clear()
+    with fault(server, settings):
+        assert reason(client) == "store down"
+        assert reason_without_cookies() == "store down"
+        assert pinning_cookie() in client.post("/nothing").cookies
+        assert reason(client) == "pinned"
+        assert Client().post("/nothing", headers=TOKEN).status_code == 200
+        assert reason_without_cookies() == "store down"
+        assert reason(Client()) == "replica"
+        assert asked == ["asked"]
+
+
+def test_a_pin_that_was_not_taken_is_brought_when_the_server_is_back(
+    fault: Fault, asked: list[str], server: RedisServer, settings: Any, monotonic: Ahead
+) -> None:
+    """Without a cookie; and first by a request that only reads, of somebody else."""
+    assert reason_without_cookies() == "replica"
+    with fault(server, settings):
+        Client().post("/nothing", headers=TOKEN)
+        Client().post("/nothing", headers={"authorization": "Token grace"})
+    monotonic.now += 6.1
+    reason(Client(), headers={"authorization": "Token somebody"})
+    get_pin_store().outage.succeeded()
+    settings.MULTIDB_PIN_STORE = dict(settings.MULTIDB_PIN_STORE)  # Another process, which knows of nothing.
+    assert reason_without_cookies() == "pinned"
+    assert reason(Client(), headers={"authorization": "Token grace"}) == "pinned"
+
+
+def test_one_that_fails_to_write_only_is_left_alone_too(
+    asked: list[str], server: RedisServer, settings: Any, client: Client
+) -> None:
+    """The first request after the failure is the one that writes."""
+    client.get("/remember")
+    with is_killed(server, settings):
+        assert pinning_cookie() in client.post("/nothing").cookies
+        assert reason(client) == "pinned"
+        assert asked == ["asked"]
+
+
+def test_reads_of_all_go_to_a_replica_where_the_setting_says_so(
+    fault: Fault, asked: list[str], server: RedisServer, settings: Any, client: Client
+) -> None:
+    """But of those with a cookie, which every response that pins sets then."""
+    settings.MULTIDB_PIN_STORE_DOWN = "replica"
+    client.get("/remember")
+    assert pinning_cookie() in client.post("/nothing").cookies
+    assert reason(client) == "pinned"
+    Client().post("/nothing", headers=TOKEN)
+    assert reason_without_cookies() == "pinned"
+    with fault(server, settings):
+        assert reason(client) == "pinned"
+        assert reason_without_cookies() == "replica"
+
+
+def test_each_change_is_one_line_and_one_signal(
+    asked: list[str],
+    server: RedisServer,
+    settings: Any,
+    monotonic: Ahead,
+    sent: list[tuple[str, str]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with is_killed(server, settings):
+        for _ in range(3):
+            reason_without_cookies()
+            monotonic.now += 6.1
+    settings.MULTIDB_RETRY_SECONDS = 0.001
+    reason_without_cookies()
+    refused = f"ConnectionError: Error 111 connecting to 127.0.0.1:{server.port}. Connection refused."
+    assert lines(caplog) == [
+        f"The pin store RedisPinStore is left alone: {refused}",
+        "The pin store RedisPinStore is new, or may have lost pins: until those have run out, for 15 seconds, reads go by "
+        "MULTIDB_PIN_STORE_DOWN.",
+        "The pin store RedisPinStore is used again.",
+    ]
+    assert sent == [("down", "RedisPinStore"), ("up", "RedisPinStore")]
+
+
+def test_no_password_is_in_the_log(
+    fault: Fault, asked: list[str], server: RedisServer, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with fault(server, settings):
+        reason_without_cookies()
+        Client().post("/nothing", headers=TOKEN)
+    assert "the-password" not in caplog.text
+    assert "Token ada" not in caplog.text
+
+
+def test_who_has_seen_it_fail_waits_for_what_others_may_still_bring(
+    asked: list[str], server: RedisServer, settings: Any, monotonic: Ahead, clock: Clock
+) -> None:
+    """For as long as they may leave it alone."""
+    with is_frozen(server, settings):
+        assert reason_without_cookies() == "store down"
+    monotonic.now += 6.1
+    assert reason_without_cookies() == "store down"
+    clock.advance(5.9)
+    assert reason_without_cookies() == "store down"
+    clock.advance(0.2)
+    assert reason_without_cookies() == "replica"
+
+
+class TestThatHasLostPins:
+    """No error says so."""
+
+    @pytest.fixture(params=["flushed", "restarted", "restarted from an old file"])
+    def lose(self, request: pytest.FixtureRequest, server: RedisServer) -> Callable[[], None]:
+        def lose() -> None:
+            if request.param == "flushed":
+                server.execute("FLUSHALL")
+                return
+            server.kill()
+            server.start()
+
+        if request.param == "restarted from an old file":
+            server.execute("SAVE")
+            request.addfinalizer(lambda: (server.directory / "dump.rdb").unlink(missing_ok=True))
+        return lose
+
+    def test_reads_go_by_the_setting_until_the_longest_pin_has_run_out(
+        self, lose: Callable[[], None], asked: list[str], settings: Any, clock: Clock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        Client().post("/nothing", headers=TOKEN)
+        assert reason_without_cookies() == "pinned"
+        lose()
+        assert reason_without_cookies() == "store down"
+        assert len(lines(caplog)) == 1
+        assert "may have lost pins" in caplog.text
+        clock.advance(14)
+        assert reason_without_cookies() == "store down"
+        clock.advance(1.1)
+        assert reason_without_cookies() == "replica"
+        assert len(lines(caplog)) == 1
+
+    def test_every_process_knows_of_it(
+        self, lose: Callable[[], None], asked: list[str], settings: Any, clock: Clock
+    ) -> None:
+        Client().post("/nothing", headers=TOKEN)
+        lose()
+        reason(Client(), headers={"authorization": "Token somebody"})
+        for _ in range(2):
+            settings.MULTIDB_PIN_STORE = dict(settings.MULTIDB_PIN_STORE)
+            assert reason_without_cookies() == "store down"
+
+    def test_that_is_noticed_without_a_further_round_trip(
+        self, lose: Callable[[], None], asked: list[str], settings: Any
+    ) -> None:
+        """One more, by whoever is the first to notice, leaves word of it."""
+        reason_without_cookies()
+        lose()
+        asked.clear()
+        reason_without_cookies()
+        assert len(asked) <= 2
+        asked.clear()
+        reason_without_cookies()
+        assert len(asked) == 1
+
+    def test_who_writes_meanwhile_is_pinned_as_ever(
+        self, lose: Callable[[], None], asked: list[str], settings: Any
+    ) -> None:
+        lose()
+        Client().post("/nothing", headers=TOKEN)
+        assert reason_without_cookies() == "pinned"
