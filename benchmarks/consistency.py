@@ -89,7 +89,7 @@ def _run(cluster: PostgresCluster, redis: RedisServer, workspace: Workspace, opt
 
 def _load(clients: Sequence[Client], injector: Injector, options: argparse.Namespace) -> None:
     """Let the clients work, and make the faults, until there were enough operations or the time is over."""
-    faults = plan(options.faults, random.Random(options.seed))
+    faults = plan(options.faults, random.Random(options.seed), options.kinds)
     stop, begin, progress = Event(), time.monotonic(), 0.0
     with ThreadPoolExecutor(len(clients)) as threads, ExitStack() as stack:
         stack.callback(stop.set)

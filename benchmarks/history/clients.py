@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import Sequence
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from http.cookies import SimpleCookie
 from threading import Event
 from time import monotonic, sleep
@@ -100,6 +100,8 @@ class Client:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
             text = response.read().decode()
+            if response.getheader("Content-Length") is None:
+                raise IncompleteRead(b"")  # Cut off after its first lines, which does not trouble http.client.
         except BaseException:
             connection.close()
             del self._connections[worker.name]

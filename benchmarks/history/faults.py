@@ -57,9 +57,9 @@ class Done(NamedTuple):
     end: float
 
 
-def plan(count: int, chance: random.Random) -> list[Fault]:
-    """So many faults, spread over the run, of each kind about as many. Of the same ``chance`` come the same."""
-    kinds = [kind for _ in range(0, count, len(KINDS)) for kind in chance.sample(list(KINDS), len(KINDS))]
+def plan(count: int, chance: random.Random, kinds: Sequence[str] = tuple(KINDS)) -> list[Fault]:
+    """So many faults, spread over the run, of each of ``kinds`` about as many. Of the same ``chance`` come the same."""
+    shuffled = [kind for _ in range(0, count, len(kinds)) for kind in chance.sample(kinds, len(kinds))]
     return [
         Fault(
             at=(number + chance.random()) / (count + 1),
@@ -67,7 +67,7 @@ def plan(count: int, chance: random.Random) -> list[Fault]:
             target=chance.randrange(12),
             seconds=chance.uniform(SHORTEST, LONGEST),
         )
-        for number, kind in enumerate(kinds[:count])
+        for number, kind in enumerate(shuffled[:count])
     ]
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from workload.options import number
 
+from history.faults import KINDS
+
 OPERATIONS = 100_000
 
 
@@ -19,6 +21,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     add("--operations", "of all clients together", OPERATIONS, type=number(int, 1, 10_000_000))
     add("--seconds", "end after these, though there were fewer operations", 3600, type=number(float, 1, 24 * 3600))
     add("--faults", "spread over the run", 48, type=number(int, 0, 10_000))
+    add("--kinds", "only these kinds of faults", list(KINDS), choices=list(KINDS), nargs="+", metavar="KIND")
     add("--clients", "at the same time", 18, type=number(int, 1, 45))
     add("--workers", "processes that serve", 3, type=number(int, 1, 4))
     add("--pins", "seconds that a pin holds at most", 6, type=number(float, 0.001, 3600))
