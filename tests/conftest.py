@@ -1,10 +1,9 @@
-"""Fixtures: real servers on free loopback ports, replicas that lag, and each pin store."""
+"""Fixtures: replicas that lag, and each pin store."""
 
-import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,6 @@ from asgiref.sync import SyncToAsync
 from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connections
-from servers import ServersMissing
-from servers.redis import RedisServer
-from servers.redis_cluster import RedisCluster
-from servers.redis_sentinels import RedisSentinels
 
 from multidb import health, log, routing, signals
 from multidb.backends import get_pin_store
@@ -43,45 +38,6 @@ def _unrouted() -> Iterator[None]:
     routing.resume(routing.Scope(routing.Routing()))
     yield
     routing.resume(outer)
-
-
-@pytest.fixture(scope="session")
-def redis_port(request: pytest.FixtureRequest) -> Iterator[int]:
-    """The port of a real redis-server, started for the tests and stopped after them."""
-    for server in started(request, RedisServer):
-        yield server.port
-
-
-@pytest.fixture(scope="session")
-def redis_cluster(request: pytest.FixtureRequest) -> Iterator[RedisCluster]:
-    """A real Redis Cluster of three nodes, which the tests share."""
-    yield from started(request, RedisCluster)
-
-
-@pytest.fixture(scope="session")
-def redis_cluster_port(redis_cluster: RedisCluster) -> int:
-    """The port of a node of ``redis_cluster``."""
-    return redis_cluster.nodes[0].port
-
-
-@pytest.fixture(scope="session")
-def redis_sentinels(request: pytest.FixtureRequest) -> Iterator[RedisSentinels]:
-    """A real primary, its replica and three sentinels, which the tests share: who ends a server starts it again."""
-    yield from started(request, RedisSentinels)
-
-
-def started(request: pytest.FixtureRequest, make: Callable[[], AbstractContextManager[Any]]) -> Iterator[Any]:
-    """What ``make`` returns, inside its ``with`` block. Where servers are missing, skips, or fails with --services."""
-    # As Ctrl-C does: the servers are stopped.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    with ExitStack() as stack:
-        try:
-            servers = stack.enter_context(make())
-        except ServersMissing as missing:
-            if request.config.getoption("--services"):
-                pytest.fail(str(missing))
-            pytest.skip(str(missing))
-        yield servers
 
 
 @pytest.fixture

@@ -23,9 +23,6 @@ def site_settings(
     cluster: PostgresCluster, redis: RedisServer, sessions: Path, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Django's settings, which can be written as JSON. Sessions are files: they outlive every fault."""
-    store = {"BACKEND": REDIS, "OPTIONS": {"alias": "pins"}}
-    if options.lose_pins:
-        store = {"BACKEND": LOSING, "OPTIONS": {"alias": "pins", "one_in": options.lose_pins}}
     return {
         "SECRET_KEY": get_random_secret_key(),
         "ALLOWED_HOSTS": [redis.host],
@@ -48,13 +45,7 @@ def site_settings(
         "SESSION_FILE_PATH": str(sessions),
         # Errors and warnings go to stderr.
         "LOGGING_CONFIG": None,
-        "REPLICA_DATABASES": replicas(len(cluster.standbys)),
-        "MULTIDB_PINNING_SECONDS": options.pins,
-        "MULTIDB_PINNING_UNTIL": options.until,
-        "MULTIDB_PINNING_TRIGGER": "write",
-        "MULTIDB_PIN_STORE": store,
-        "MULTIDB_PIN_STORE_DOWN": options.store_down,
-        "MULTIDB_RETRY_SECONDS": RETRY_SECONDS,
+        **_multidb_settings(replicas(len(cluster.standbys)), options),
     }
 
 
@@ -77,3 +68,18 @@ def registers(cluster: PostgresCluster) -> dict[str, list[int]]:
     for client, number in cluster.primary.execute("SELECT author, number FROM workload_post ORDER BY id"):
         found.setdefault(client, []).append(number)
     return found
+
+
+def _multidb_settings(replicas: list[str], options: argparse.Namespace) -> dict[str, Any]:
+    store = {"BACKEND": REDIS, "OPTIONS": {"alias": "pins"}}
+    if options.lose_pins:
+        store = {"BACKEND": LOSING, "OPTIONS": {"alias": "pins", "one_in": options.lose_pins}}
+    return {
+        "REPLICA_DATABASES": replicas,
+        "MULTIDB_PINNING_SECONDS": options.pins,
+        "MULTIDB_PINNING_UNTIL": options.until,
+        "MULTIDB_PINNING_TRIGGER": "write",
+        "MULTIDB_PIN_STORE": store,
+        "MULTIDB_PIN_STORE_DOWN": options.store_down,
+        "MULTIDB_RETRY_SECONDS": RETRY_SECONDS,
+    }

@@ -17,7 +17,7 @@ from servers.mariadb import MariaDBCluster
 from servers.postgresql import PostgresCluster
 
 from multidb.pinning import use_primary_db
-from tests.conftest import started
+from tests.servers import started
 
 
 @pytest.fixture(scope="session")

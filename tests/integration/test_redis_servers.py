@@ -13,7 +13,7 @@ from servers.redis import RedisServer
 from servers.redis_cluster import RedisCluster
 from servers.redis_sentinels import RedisSentinels
 
-from tests.conftest import started
+from tests.servers import started
 
 EXAMPLE_PROJECT = Path(__file__).parents[2] / "example_project"
 
