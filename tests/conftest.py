@@ -13,6 +13,8 @@ from asgiref.sync import SyncToAsync
 from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connections
+from servers.redis_cluster import RedisCluster
+from servers.redis_sentinels import RedisSentinels
 
 from multidb import health, log, routing, signals
 from multidb.backends import get_pin_store
