@@ -1,34 +1,53 @@
 """Generators whose steps run in a scope of their own, while whoever consumes them keeps theirs."""
 
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any
 
 from multidb.routing import Scope, current, resume
 
 
-def stepwise(
-    function: Callable[..., Generator[Any, Any, Any]], enter: Callable[[], Scope]
-) -> Callable[..., Generator[Any, Any, Any]]:
-    """The generator function ``function``, each step of which runs in a scope of its own.
+class Steps:
+    """Steps that run in one scope, each as the one before has left it. Whoever takes them keeps theirs."""
 
-    The scope is what ``enter()`` returns at the first step. Whoever consumes the generator keeps theirs.
-    """
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    def take(self, step: Callable[..., Any], *arguments: Any) -> Any:
+        """What ``step`` returns, called with ``arguments``."""
+        consumers = current()
+        resume(self._scope)
+        try:
+            return step(*arguments)
+        finally:
+            self._scope = current()
+            resume(consumers)
+
+    async def atake(self, step: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+        """The async twin of ``take``."""
+        consumers = current()
+        resume(self._scope)
+        try:
+            return await step(*arguments)
+        finally:
+            self._scope = current()
+            resume(consumers)
+
+
+def stepwise(
+    function: Callable[..., Generator[Any, Any, Any]], begin: Callable[[], Steps]
+) -> Callable[..., Generator[Any, Any, Any]]:
+    """The generator function ``function``, whose steps are those that ``begin()`` returns at the first one."""
 
     def stepping(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         generator = function(*args, **kwargs)
-        scope = enter()
+        steps = begin()
         step: Any = generator.send
         argument: Any = None
         while True:
-            consumers = current()
-            resume(scope)
             try:
-                value = step(argument)
+                value = steps.take(step, argument)
             except StopIteration as stop:
                 return stop.value
-            finally:
-                scope = current()
-                resume(consumers)
             try:
                 argument = yield value
                 step = generator.send
@@ -40,25 +59,20 @@ def stepwise(
 
 
 def astepwise(
-    function: Callable[..., AsyncGenerator[Any, Any]], enter: Callable[[], Scope]
+    function: Callable[..., AsyncGenerator[Any, Any]], begin: Callable[[], Steps]
 ) -> Callable[..., AsyncGenerator[Any, Any]]:
     """The async twin of ``stepwise``."""
 
     async def stepping(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         generator = function(*args, **kwargs)
-        scope = enter()
+        steps = begin()
         step: Any = generator.asend
         argument: Any = None
         while True:
-            consumers = current()
-            resume(scope)
             try:
-                value = await step(argument)
+                value = await steps.atake(step, argument)
             except StopAsyncIteration:
                 return
-            finally:
-                scope = current()
-                resume(consumers)
             try:
                 argument = yield value
                 step = generator.asend

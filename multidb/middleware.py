@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -14,7 +15,7 @@ from multidb import routing
 from multidb.backends import get_pin_store
 from multidb.backends.base import UnsentResponse
 from multidb.conf import SameSite, conf
-from multidb.generators import astepwise, stepwise
+from multidb.generators import Steps, astepwise, stepwise
 from multidb.pinning import use_primary_db
 from multidb.pins import Pin
 from multidb.replicas import topology
@@ -169,11 +170,11 @@ def _state_of(request: HttpRequest) -> Routing:
 
 
 def _streamed_in_scope(response: HttpResponseBase) -> HttpResponseBase:
-    """Let the view's generator read as the view did, though it runs after the request has ended."""
+    """Let the view's generator read as the view did, though it runs, and is closed, after the request has ended."""
     is_file = getattr(response, "file_to_stream", None) is not None
     if is_file or not isinstance(response, StreamingHttpResponse):
         return response
-    scope = routing.current()
+    steps = Steps(routing.current())
     content: Any = response.streaming_content
 
     def chunks() -> Generator[bytes, None, None]:
@@ -183,8 +184,9 @@ def _streamed_in_scope(response: HttpResponseBase) -> HttpResponseBase:
         async for chunk in content:
             yield chunk
 
+    response._resource_closers = [partial(steps.take, close) for close in response._resource_closers]
     if response.is_async:
-        response.streaming_content = astepwise(achunks, lambda: scope)()
+        response.streaming_content = astepwise(achunks, lambda: steps)()
     else:
-        response.streaming_content = stepwise(chunks, lambda: scope)()
+        response.streaming_content = stepwise(chunks, lambda: steps)()
     return response

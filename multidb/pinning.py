@@ -10,9 +10,9 @@ from typing import Any, TypeVar, cast
 from asgiref.sync import iscoroutinefunction
 
 from multidb import routing
-from multidb.generators import astepwise, stepwise
+from multidb.generators import Steps, astepwise, stepwise
 from multidb.replicas import topology
-from multidb.routing import Forced, Scope
+from multidb.routing import Forced
 
 __all__ = [
     "db_read",
@@ -113,18 +113,18 @@ class ForcedReads:
 
     def __call__(self, function: Function) -> Function:
         if inspect.isasyncgenfunction(function):
-            forced: Callable[..., Any] = astepwise(function, self._scope)
+            forced: Callable[..., Any] = astepwise(function, self._steps)
         elif inspect.isgeneratorfunction(function):
-            forced = stepwise(function, self._scope)
+            forced = stepwise(function, self._steps)
         elif iscoroutinefunction(function):
             forced = self._coroutine(function)
         else:
             forced = self._function(function)
         return cast("Function", wraps(function)(forced))
 
-    def _scope(self) -> Scope:
+    def _steps(self) -> Steps:
         with self:
-            return routing.current()
+            return Steps(routing.current())
 
     def _function(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def forced(*args: Any, **kwargs: Any) -> Any:

@@ -1,0 +1,163 @@
+"""Visits over one event loop: each through Django's ASGI handler, in a task of its own, as a server calls it."""
+
+import asyncio
+import gc
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from io import BytesIO
+from typing import Any
+
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext
+from django.core.handlers.asgi import ASGIHandler
+from django.test import override_settings
+
+from benchmarks.interleaving import project
+from benchmarks.interleaving.plans import STREAMS
+from benchmarks.interleaving.visits import (
+    CANCELLED,
+    CLIENT_GONE,
+    CLOSED_EARLY,
+    RAISED,
+    RETURNED,
+    STREAMED,
+    Visit,
+)
+from multidb import routing
+from multidb.pinning import use_primary_db, use_replica
+
+ENDINGS = [RETURNED, RAISED, STREAMED, CLOSED_EARLY, CANCELLED, CLIENT_GONE]
+CHAINS = ["plain", "rewriting", "sync before", "sync after", "sync between"]
+
+# What may be in force around a server: nothing, or what the code that calls it has said.
+AROUND = [nullcontext(), use_primary_db, use_replica]
+
+
+def serve(visits: Sequence[Visit], tasks: int) -> None:
+    """Serve ``visits`` on one event loop, so many at the same time."""
+    asyncio.run(_serve_all(visits, tasks))
+
+
+async def _serve_all(visits: Sequence[Visit], tasks: int) -> None:
+    handlers = {name: _handler(name) for name in CHAINS}
+    await asyncio.gather(*(_serve(visits[first::tasks], first, handlers) for first in range(tasks)))
+    # What was cancelled may still run in a thread, or be closed by the loop.
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.gather(*others, return_exceptions=True)
+    gc.collect()
+    await asyncio.get_running_loop().shutdown_asyncgens()
+    await asyncio.get_running_loop().shutdown_default_executor()
+    scope = SyncToAsync.single_thread_executor.submit(routing.current).result()
+    for visit in visits:
+        if scope.routing is not routing.OUTSIDE:
+            visit.left.append("the thread of sync_to_async is left in the scope of a request")
+
+
+async def _serve(visits: Sequence[Visit], task: int, handlers: dict[str, ASGIHandler]) -> None:
+    with AROUND[task % len(AROUND)]:
+        outer = routing.current()
+        for visit in visits:
+            connection = Connection(visit, outer)
+            if visit.plan.ending == CANCELLED:
+                await connection.cancel(handlers[visit.plan.chain])
+            else:
+                await handlers[visit.plan.chain](connection.scope(), connection.receive, connection.send)
+            visit.compare_scope(outer, "after the request")
+            connection.compare_end()
+
+
+class Connection:
+    """A client's connection, as a server under ASGI keeps it."""
+
+    def __init__(self, visit: Visit, outer: routing.Scope) -> None:
+        self._visit = visit
+        self._outer = outer
+        self._requests = [{"type": "http.request", "body": b"", "more_body": False}]
+        self._gone = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._limit = visit.chance.randint(1, 9) if visit.plan.ending == CLOSED_EARLY else None
+        self._status: int | None = None
+        self._pinned = False
+        self._has_ended = False
+        self._was_cancelled = False
+
+    def scope(self) -> dict[str, Any]:
+        plan = self._visit.plan
+        headers = project.client(plan.number, plan.pinned)
+        if plan.ending == CLIENT_GONE:
+            self._lose_patience(self._gone.set)
+        return {
+            "type": "http",
+            "method": plan.method,
+            "path": self._visit.path,
+            "query_string": b"",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        }
+
+    async def receive(self) -> dict[str, Any]:
+        if self._requests:
+            return self._requests.pop()
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: dict[str, Any]) -> None:
+        self._visit.compare_scope(self._outer, f"at {message['type']}")
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            name = f"{project.pinning_cookie()}=".encode()
+            self._pinned = any(value.startswith(name) for header, value in message["headers"] if header == b"Set-Cookie")
+        elif not message.get("more_body"):
+            self._has_ended = True
+        elif self._limit is not None:
+            self._limit -= 1
+            if self._limit == 0:
+                self._gone.set()
+        await asyncio.sleep(0)
+
+    async def cancel(self, handler: ASGIHandler) -> None:
+        """Have ``handler`` answer in a task that is cancelled while it waits, wherever that is."""
+        request, _ = handler.create_request(self.scope(), BytesIO())
+        task = asyncio.create_task(self._answer(handler, request))
+        self._lose_patience(task.cancel)
+        await asyncio.wait([task])
+        self._was_cancelled = task.cancelled()
+
+    async def _answer(self, handler: ASGIHandler, request: Any) -> None:
+        alone = ThreadSensitiveContext() if self._visit.chance.random() < 0.5 else nullcontext()
+        try:
+            async with alone:
+                response = await handler.run_get_response(request)
+                await handler.send_response(response, self.send)
+                response.close()
+        finally:
+            self._visit.compare_scope(self._outer, "as the request ends or is cancelled")
+
+    def _lose_patience(self, hang_up: Callable[[], object]) -> None:
+        """Have the view call ``hang_up`` while it waits, and at times the loop, wherever the request is by then."""
+        self._visit.hang_up = lambda: self._loop.call_soon_threadsafe(hang_up)
+        if self._visit.chance.random() < 0.5:
+            self._tick(self._visit.chance.randint(0, 4 * self._visit.plan.patience), hang_up)
+
+    def _tick(self, turns: int, hang_up: Callable[[], object]) -> None:
+        if turns:
+            self._loop.call_soon(self._tick, turns - 1, hang_up)
+        else:
+            hang_up()
+
+    def compare_end(self) -> None:
+        self._visit.hang_up = lambda: None
+        self._visit.ending = self._ending()
+        known = self._status is not None and project.keeps_pins_in_cookies()
+        self._visit.compare_end(self._pinned if known else None)
+
+    def _ending(self) -> str:
+        planned = self._visit.plan.ending
+        if self._was_cancelled or (planned in (CLIENT_GONE, CLOSED_EARLY) and not self._has_ended):
+            return planned
+        if self._status == 500:
+            return RAISED
+        return STREAMED if self._visit.plan.view in STREAMS else RETURNED
+
+
+def _handler(chain: str) -> ASGIHandler:
+    with override_settings(MIDDLEWARE=project.CHAINS[chain]):
+        return ASGIHandler()

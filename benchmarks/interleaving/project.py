@@ -1,0 +1,104 @@
+"""The site: its chains of middleware, its stores, and clients as the pin store knows them."""
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.contrib.sessions.backends.cache import SessionStore
+from django.http import HttpResponse
+from django.test import RequestFactory, override_settings
+
+from benchmarks.interleaving.visits import PRIMARY
+from multidb.backends import get_pin_store
+from multidb.conf import conf
+from multidb.pins import Pin
+
+SITE = "benchmarks.interleaving.views"
+SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
+PINNING = "multidb.middleware.PinningRouterMiddleware"
+WATCH = f"{SITE}.watch"
+CHAINS = {
+    "plain": [SESSIONS, PINNING, WATCH],
+    "rewriting": [SESSIONS, PINNING, WATCH, f"{SITE}.rewrite"],
+    "sync before": [f"{SITE}.sync_only", SESSIONS, PINNING, WATCH],
+    "sync after": [SESSIONS, PINNING, WATCH, f"{SITE}.sync_only"],
+    "sync between": [SESSIONS, PINNING, f"{SITE}.sync_only", WATCH],
+    "async after": [SESSIONS, PINNING, WATCH, f"{SITE}.async_only"],
+}
+
+STORES: dict[str, dict[str, Any]] = {
+    "cookie": {"BACKEND": "multidb.backends.cookie.SignedCookiePinStore"},
+    "session": {"BACKEND": "multidb.backends.session.SessionPinStore"},
+    "redis": {"BACKEND": "multidb.backends.redis.RedisPinStore", "OPTIONS": {"alias": "pins"}},
+}
+
+# No pin runs out during a run.
+PINNING_SECONDS = 3600
+
+
+@contextmanager
+def site(store: str) -> Iterator[None]:
+    """Inside, the site runs with pins in ``store``, and is silent about the errors that are planned."""
+    levels = {name: logging.getLogger(name).level for name in ("django.request", "asyncio")}
+    with (
+        override_settings(
+            ROOT_URLCONF=SITE,
+            CACHES={"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}, "pins": _redis()},
+            SESSION_ENGINE="django.contrib.sessions.backends.cache",
+            MULTIDB_PINNING_SECONDS=PINNING_SECONDS,
+            MULTIDB_PIN_STORE=STORES[store],
+        ),
+        warnings.catch_warnings(),
+    ):
+        # Django says so where a stream is of the other kind than its handler, which is what is tried here.
+        warnings.filterwarnings("ignore", "StreamingHttpResponse must consume")
+        for name in levels:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        ContentType.objects.get_or_create(app_label="multidb", model="interleaved")
+        try:
+            yield
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)
+
+
+def client(number: int, pinned: bool) -> dict[str, str]:
+    """The headers of a client that is known to the store, and pinned by it, as by an earlier response."""
+    headers = {"authorization": f"Token {number}"}
+    cookies: dict[str, str] = {}
+    request: Any = RequestFactory().get("/", headers=headers)
+    if "session" in conf.pin_store.backend:
+        session = SessionStore()
+        session["number"] = number
+        session.save()
+        cookies["sessionid"] = str(session.session_key)
+        request.session = SessionStore(session.session_key)
+    response = HttpResponse()
+    if pinned:
+        pin = Pin.on([PRIMARY], time.time() + conf.pinning_seconds)
+        get_pin_store().save(request, response, pin)
+    cookies |= {name: morsel.value for name, morsel in response.cookies.items()}
+    return headers | {"cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+
+
+def keeps_pins_in_cookies() -> bool:
+    return "cookie" in conf.pin_store.backend
+
+
+def pinning_cookie() -> str:
+    return conf.pinning_cookie
+
+
+def _redis() -> dict[str, Any]:
+    """A cache on a Redis in this process."""
+    from fakeredis import FakeRedisConnection
+
+    return {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": "redis://interleaved:6379/0",
+        "OPTIONS": {"CONNECTION_POOL_KWARGS": {"connection_class": FakeRedisConnection}},
+    }
