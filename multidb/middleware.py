@@ -2,12 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping
-from functools import partial
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.deprecation import MiddlewareMixin
 
@@ -15,13 +14,13 @@ from multidb import routing
 from multidb.backends import get_pin_store
 from multidb.backends.base import UnsentResponse
 from multidb.conf import SameSite, conf
-from multidb.generators import Steps, astepwise, stepwise
 from multidb.pinning import use_primary_db
 from multidb.pins import Pin
 from multidb.replicas import topology
 from multidb.request_routing import RequestRouting
 from multidb.rerun import run_again
 from multidb.routing import OUTSIDE, Routing, Scope
+from multidb.streaming import streamed_in
 from multidb.writes import positions_after, watch_connections
 
 READ_ONLY_METHODS = frozenset(["GET", "TRACE", "HEAD", "OPTIONS"])
@@ -48,6 +47,10 @@ class PinningRouterMiddleware(MiddlewareMixin):
         try:
             response: Any = self.process_request(request) or self.get_response(request)
             return self.process_response(request, response)
+        except asyncio.CancelledError:
+            # Under ASGI, where a middleware after this one is not async: as below.
+            self.process_response(request, UnsentResponse())
+            raise
         finally:
             routing.resume(outer)
 
@@ -77,7 +80,7 @@ class PinningRouterMiddleware(MiddlewareMixin):
             pin = _pin(request, positions_after(written))
             if pin is not None:
                 get_pin_store().save(request, response, pin)
-        return _streamed_in_scope(response)
+        return streamed_in(routing.current(), response)
 
     async def aprocess_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """The async twin of ``process_response``, which is called instead where a subclass has its own."""
@@ -89,7 +92,7 @@ class PinningRouterMiddleware(MiddlewareMixin):
             pin = _pin(request, await sync_to_async(positions_after)(written) if asks else dict.fromkeys(written))
             if pin is not None:
                 await get_pin_store().asave(request, response, pin)
-        return _streamed_in_scope(response)
+        return streamed_in(routing.current(), response)
 
     def process_template_response(self, request: HttpRequest, response: Any) -> Any:
         """Note that the view has returned, and what follows is the rendering of its response. Returns ``response``."""
@@ -167,26 +170,3 @@ def _written(request: HttpRequest, response: HttpResponseBase) -> Collection[str
 def _state_of(request: HttpRequest) -> Routing:
     state = routing.current().routing
     return state if state.is_of(request) else OUTSIDE
-
-
-def _streamed_in_scope(response: HttpResponseBase) -> HttpResponseBase:
-    """Let the view's generator read as the view did, though it runs, and is closed, after the request has ended."""
-    is_file = getattr(response, "file_to_stream", None) is not None
-    if is_file or not isinstance(response, StreamingHttpResponse):
-        return response
-    steps = Steps(routing.current())
-    content: Any = response.streaming_content
-
-    def chunks() -> Generator[bytes, None, None]:
-        yield from content
-
-    async def achunks() -> AsyncGenerator[bytes, None]:
-        async for chunk in content:
-            yield chunk
-
-    response._resource_closers = [partial(steps.take, close) for close in response._resource_closers]
-    if response.is_async:
-        response.streaming_content = astepwise(achunks, lambda: steps)()
-    else:
-        response.streaming_content = stepwise(chunks, lambda: steps)()
-    return response

@@ -1,7 +1,6 @@
 """What a view does: a random course of reads, blocks, generators, tasks and threads, in a sync and an async form."""
 
 import asyncio
-import random
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing
@@ -15,13 +14,13 @@ from multidb.pinning import pin_this_thread, unpin_this_thread, use_primary_db, 
 from multidb.routing import Forced
 
 BLOCKS = {Forced.PRIMARY: use_primary_db, Forced.REPLICA: use_replica}
-DEEPEST = 2
+DEEPEST = 1
 MEETING_SECONDS = 0.0005
 
 
 def act(visit: Visit, forced: Forced | None = None, depth: int = 0) -> None:
     """Take some steps inside ``forced``, the innermost block around, if there is one."""
-    for _ in range(visit.chance.randint(1, 3)):
+    for _ in range(visit.chance.randint(1, 2)):
         visit.read(forced)
         pause(visit)
         step = visit.chance.choice(STEPS if depth < DEEPEST else FLAT_STEPS)
@@ -31,7 +30,7 @@ def act(visit: Visit, forced: Forced | None = None, depth: int = 0) -> None:
 
 async def aact(visit: Visit, forced: Forced | None = None, depth: int = 0) -> None:
     """The async twin of ``act``."""
-    for _ in range(visit.chance.randint(1, 3)):
+    for _ in range(visit.chance.randint(1, 2)):
         visit.read(forced)
         await apause(visit)
         step = visit.chance.choice(ASYNC_STEPS if depth < DEEPEST else ASYNC_FLAT_STEPS)
@@ -41,7 +40,7 @@ async def aact(visit: Visit, forced: Forced | None = None, depth: int = 0) -> No
 
 def pause(visit: Visit) -> None:
     """Let other requests go on: at times until another one comes to the same point."""
-    if visit.chance.random() < 0.2:
+    if visit.chance.random() < 0.1:
         with _meeting:
             _meeting.notify_all()
             _meeting.wait(MEETING_SECONDS)
@@ -55,6 +54,14 @@ async def apause(visit: Visit) -> None:
 
 
 _meeting = threading.Condition()
+
+
+def _read(visit: Visit, forced: Forced | None, depth: int) -> None:
+    visit.read(forced)
+
+
+async def _aread(visit: Visit, forced: Forced | None, depth: int) -> None:
+    visit.read(forced)
 
 
 def _block(visit: Visit, forced: Forced | None, depth: int) -> None:
@@ -97,11 +104,11 @@ async def _aby_thread(visit: Visit, forced: Forced | None, depth: int) -> None:
 
 
 def numbers(visit: Visit, forced: Forced | None) -> Callable[[], Generator[bytes, None, None]]:
-    """A generator function that reads at each step and when it ends, inside ``forced`` and inside a block of its own."""
+    """A generator function that reads at each step and at its end, in ``forced`` and in a block of its own."""
 
     def steps() -> Generator[bytes, None, None]:
         try:
-            for number in range(4):
+            for number in range(2):
                 visit.read(forced)
                 pause(visit)
                 yield b"%d" % number
@@ -120,7 +127,7 @@ def anumbers(visit: Visit, forced: Forced | None) -> Callable[[], AsyncGenerator
 
     async def steps() -> AsyncGenerator[bytes, None]:
         try:
-            for number in range(4):
+            for number in range(2):
                 visit.read(forced)
                 await apause(visit)
                 yield b"%d" % number
@@ -138,7 +145,7 @@ def _generator(visit: Visit, forced: Forced | None, depth: int) -> None:
     """Consumed for some steps, and then ended, closed or dropped."""
     inner = visit.chance.choice(list(BLOCKS))
     steps = BLOCKS[inner](numbers(visit, inner))()
-    for _ in range(visit.chance.randint(0, 9)):
+    for _ in range(visit.chance.randint(0, 5)):
         next(steps, None)
         visit.read(forced)
         pause(visit)
@@ -149,7 +156,7 @@ def _generator(visit: Visit, forced: Forced | None, depth: int) -> None:
 async def _agenerator(visit: Visit, forced: Forced | None, depth: int) -> None:
     inner = visit.chance.choice(list(BLOCKS))
     async with aclosing(BLOCKS[inner](anumbers(visit, inner))()) as steps:
-        for _ in range(visit.chance.randint(0, 9)):
+        for _ in range(visit.chance.randint(0, 5)):
             await anext(steps, None)
             visit.read(forced)
             await apause(visit)
@@ -177,7 +184,7 @@ async def _aquery(visit: Visit, forced: Forced | None, depth: int) -> None:
     visit.compare(row._state.db, None, forced)
 
 
-FLAT_STEPS = [_generator, _by_thread, _query]
-STEPS = [_block, _decorated, _loop, *FLAT_STEPS]
-ASYNC_FLAT_STEPS = [_agenerator, _aquery]
-ASYNC_STEPS = [_ablock, _adecorated, _aby_thread, _tasks, _thread, *ASYNC_FLAT_STEPS]
+FLAT_STEPS = [_generator, _by_thread, _read, _read]
+STEPS = [_block, _decorated, _loop, _query, *FLAT_STEPS]
+ASYNC_FLAT_STEPS = [_agenerator, _aread, _aread]
+ASYNC_STEPS = [_ablock, _adecorated, _aby_thread, _tasks, _thread, _aquery, *ASYNC_FLAT_STEPS]

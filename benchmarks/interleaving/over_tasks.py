@@ -3,11 +3,11 @@
 import asyncio
 import gc
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
 from typing import Any
 
-from asgiref.sync import SyncToAsync, ThreadSensitiveContext
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.core.handlers.asgi import ASGIHandler
 from django.test import override_settings
 
@@ -29,7 +29,7 @@ ENDINGS = [RETURNED, RAISED, STREAMED, CLOSED_EARLY, CANCELLED, CLIENT_GONE]
 CHAINS = ["plain", "rewriting", "sync before", "sync after", "sync between"]
 
 # What may be in force around a server: nothing, or what the code that calls it has said.
-AROUND = [nullcontext(), use_primary_db, use_replica]
+AROUND: list[AbstractContextManager[None]] = [nullcontext(), use_primary_db, use_replica]
 
 
 def serve(visits: Sequence[Visit], tasks: int) -> None:
@@ -52,17 +52,21 @@ async def _serve_all(visits: Sequence[Visit], tasks: int) -> None:
             visit.left.append("the thread of sync_to_async is left in the scope of a request")
 
 
-async def _serve(visits: Sequence[Visit], task: int, handlers: dict[str, ASGIHandler]) -> None:
-    with AROUND[task % len(AROUND)]:
-        outer = routing.current()
+async def _serve(visits: Sequence[Visit], number: int, handlers: dict[str, ASGIHandler]) -> None:
+    with AROUND[number % len(AROUND)]:
         for visit in visits:
-            connection = Connection(visit, outer)
-            if visit.plan.ending == CANCELLED:
-                await connection.cancel(handlers[visit.plan.chain])
-            else:
-                await handlers[visit.plan.chain](connection.scope(), connection.receive, connection.send)
-            visit.compare_scope(outer, "after the request")
-            connection.compare_end()
+            await asyncio.create_task(_answer(visit, handlers[visit.plan.chain]))
+
+
+async def _answer(visit: Visit, handler: ASGIHandler) -> None:
+    outer = routing.current()
+    connection = Connection(visit, outer)
+    if visit.plan.ending == CANCELLED:
+        await connection.cancel(handler)
+    else:
+        await handler(connection.scope(), connection.receive, connection.send)
+    visit.compare_scope(outer, "after the request")
+    connection.compare_end()
 
 
 class Connection:
@@ -74,11 +78,12 @@ class Connection:
         self._requests = [{"type": "http.request", "body": b"", "more_body": False}]
         self._gone = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._limit = visit.chance.randint(1, 9) if visit.plan.ending == CLOSED_EARLY else None
+        self._limit = visit.chance.randint(1, 3) if visit.plan.ending == CLOSED_EARLY else None
         self._status: int | None = None
         self._pinned = False
         self._has_ended = False
         self._was_cancelled = False
+        self._has_patience = True
 
     def scope(self) -> dict[str, Any]:
         plan = self._visit.plan
@@ -104,7 +109,9 @@ class Connection:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             name = f"{project.pinning_cookie()}=".encode()
-            self._pinned = any(value.startswith(name) for header, value in message["headers"] if header == b"Set-Cookie")
+            self._pinned = any(
+                value.startswith(name) for header, value in message["headers"] if header == b"Set-Cookie"
+            )
         elif not message.get("more_body"):
             self._has_ended = True
         elif self._limit is not None:
@@ -126,16 +133,26 @@ class Connection:
         try:
             async with alone:
                 response = await handler.run_get_response(request)
-                await handler.send_response(response, self.send)
-                response.close()
+                try:
+                    await handler.send_response(response, self.send)
+                finally:
+                    await sync_to_async(response.close)()
         finally:
-            self._visit.compare_scope(self._outer, "as the request ends or is cancelled")
+            # A thread that still runs has its context copied to its cancelled task, which ends with that (asgiref).
+            if self._visit.plan.chain not in project.IN_THREADS:
+                self._visit.compare_scope(self._outer, "as the request ends or is cancelled")
 
     def _lose_patience(self, hang_up: Callable[[], object]) -> None:
         """Have the view call ``hang_up`` while it waits, and at times the loop, wherever the request is by then."""
-        self._visit.hang_up = lambda: self._loop.call_soon_threadsafe(hang_up)
+
+        def once() -> None:
+            if self._has_patience:
+                self._has_patience = False
+                hang_up()
+
+        self._visit.hang_up = lambda: self._loop.call_soon_threadsafe(once)
         if self._visit.chance.random() < 0.5:
-            self._tick(self._visit.chance.randint(0, 4 * self._visit.plan.patience), hang_up)
+            self._tick(self._visit.chance.randint(0, 4 * self._visit.plan.patience), once)
 
     def _tick(self, turns: int, hang_up: Callable[[], object]) -> None:
         if turns:

@@ -17,16 +17,13 @@ def visits(numbers: Sequence[int], endings: Sequence[str], chains: Sequence[str]
     for number in numbers:
         chance = random.Random(f"{seed} {number}")
         ending = chance.choice(endings)
-        if ending in (STREAMED, CLOSED_EARLY):
-            view = chance.choice(STREAMS)
-        else:
-            view = chance.choice([*PAGES, *STREAMS])
+        views = STREAMS if ending in (STREAMED, CLOSED_EARLY) else [*PAGES, *STREAMS]
         plan = Plan(
             number=number,
             pinned=number % 2 == 0,
             method="POST" if chance.random() < 0.15 else "GET",
             declared=chance.random() < 0.15,
-            view=view,
+            view=chance.choice(views),
             chain=chance.choice(chains),
             ending=ending,
             patience=chance.randint(1, MOST_PATIENCE),

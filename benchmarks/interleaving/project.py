@@ -1,6 +1,7 @@
 """The site: its chains of middleware, its stores, and clients as the pin store knows them."""
 
 import logging
+import secrets
 import time
 import warnings
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.backends.cache import SessionStore
 from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
+from django_redis import get_redis_connection
+from fakeredis import FakeRedisConnection
 
 from benchmarks.interleaving.visits import PRIMARY
 from multidb.backends import get_pin_store
@@ -29,6 +32,9 @@ CHAINS = {
     "sync between": [SESSIONS, PINNING, f"{SITE}.sync_only", WATCH],
     "async after": [SESSIONS, PINNING, WATCH, f"{SITE}.async_only"],
 }
+
+# Where a middleware after ours is not async, ours runs in a thread too.
+IN_THREADS = ["sync after", "sync between"]
 
 STORES: dict[str, dict[str, Any]] = {
     "cookie": {"BACKEND": "multidb.backends.cookie.SignedCookiePinStore"},
@@ -62,13 +68,16 @@ def site(store: str) -> Iterator[None]:
         try:
             yield
         finally:
+            # fakeredis holds the error that its script met last, and the one under which a connection was made.
+            client(0, pinned=True)
+            get_redis_connection("pins").connection_pool.disconnect()
             for name, level in levels.items():
                 logging.getLogger(name).setLevel(level)
 
 
 def client(number: int, pinned: bool) -> dict[str, str]:
     """The headers of a client that is known to the store, and pinned by it, as by an earlier response."""
-    headers = {"authorization": f"Token {number}"}
+    headers = {"authorization": f"Token {secrets.token_hex(8)}"}
     cookies: dict[str, str] = {}
     request: Any = RequestFactory().get("/", headers=headers)
     if "session" in conf.pin_store.backend:
@@ -95,8 +104,6 @@ def pinning_cookie() -> str:
 
 def _redis() -> dict[str, Any]:
     """A cache on a Redis in this process."""
-    from fakeredis import FakeRedisConnection
-
     return {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": "redis://interleaved:6379/0",

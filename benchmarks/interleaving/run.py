@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from benchmarks.interleaving import over_tasks, over_threads, plans, project
 from benchmarks.interleaving.visits import Visit, under_way
@@ -49,8 +49,3 @@ def _round(mode: Mode, store: str, at_once: int, visits: list[Visit]) -> list[Vi
     for visit in visits:
         visit.compare_life()
     return visits
-
-
-def wrong_or_left(visits: Sequence[Any]) -> list[str]:
-    """In words, what was wrong or left behind in ``visits``."""
-    return [words for visit in visits for words in (*visit.wrong, *visit.left)]

@@ -90,7 +90,7 @@ class Visit:
             self.left.append(f"{where}, the scope in force is {routing.current()} and not {outer}")
 
     def compare_end(self, was_pinned: bool | None) -> None:
-        """Compare the ended request as a whole; ``was_pinned``: its response has pinned its client, if that is known."""
+        """Compare the ended request as a whole; ``was_pinned``: by its response, if that is known."""
         if len(self.replicas) > 1:
             self.wrong.append(f"it read from {' and '.join(sorted(self.replicas))}")
         if was_pinned not in (self.writes, None):
