@@ -25,6 +25,7 @@ from multidb.middleware import (
     pinning_seconds,
 )
 from multidb.pinning import mark_as_write, pin_this_thread, this_thread_is_pinned
+from tests import views
 from tests.conftest import KEYED, REPLICAS, STORES, Clock, Replication, use_store
 
 pytestmark = [pytest.mark.django_db(transaction=True, databases="__all__"), pytest.mark.usefixtures("replication")]
@@ -204,6 +205,24 @@ async def test_a_client_that_hangs_up_is_pinned_all_the_same(
         await task
     assert (await async_client.get("/aread", headers=headers)).json()["reason"] == "pinned"
     assert (await async_client.get("/remember")).json()["visits"] == 2
+
+
+@pytest.mark.parametrize("name", ["redis", "session"])
+async def test_a_client_that_hangs_up_is_pinned_although_a_middleware_is_not_async(
+    request: pytest.FixtureRequest, ada: User, async_client: AsyncClient, settings, monkeypatch, name: str
+) -> None:
+    """Then Django runs ours, which stands before it, on a thread, where it sees the view cancelled."""
+    use_store(request, name)
+    monkeypatch.setattr(views, "hanging", asyncio.Event())
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "tests.views.never_made_async"]
+    headers = {"authorization": "Token ada's"}
+    await async_client.get("/remember")
+    hung_up = asyncio.create_task(async_client.post("/hang", headers=headers))
+    await asyncio.wait_for(views.hanging.wait(), 10)
+    hung_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await hung_up
+    assert (await async_client.get("/aread", headers=headers)).json()["reason"] == "pinned"
 
 
 def test_logging_out_pins_whoever_is_left(store: str, ada: User, client: Client, replication: Replication) -> None:

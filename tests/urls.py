@@ -36,6 +36,7 @@ urlpatterns = [
         "aread",
         "apost",
         "aget_that_writes",
+        "hang",
     )
 ] + [
     path("by-class", views.ByClass.as_view()),

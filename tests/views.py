@@ -1,5 +1,7 @@
 """Views that read and write posts in each way that a project does."""
 
+import asyncio
+
 from asgiref.sync import sync_to_async
 from django.contrib.auth import authenticate, login, logout
 from django.contrib.auth.models import User
@@ -259,6 +261,19 @@ def api_with_keys(request):
     if request.method == "POST":
         return HttpResponse()
     return JsonResponse({"reasons": [first, answer()["reason"]]})
+
+
+hanging = asyncio.Event()  # a test sets one of its own event loop
+
+
+async def hang(request):
+    hanging.set()
+    await asyncio.sleep(60)
+    return HttpResponse()
+
+
+def never_made_async(get_response):
+    return lambda request: get_response(request)
 
 
 def api_client(request):

@@ -2,7 +2,8 @@
 
 import asyncio
 import gc
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
 from typing import Any
@@ -12,6 +13,7 @@ from django.core.handlers.asgi import ASGIHandler
 from django.test import override_settings
 
 from benchmarks.interleaving import project
+from benchmarks.interleaving.acts import MEETING_SECONDS
 from benchmarks.interleaving.plans import STREAMS
 from benchmarks.interleaving.visits import (
     CANCELLED,
@@ -39,17 +41,28 @@ def serve(visits: Sequence[Visit], tasks: int) -> None:
 
 async def _serve_all(visits: Sequence[Visit], tasks: int) -> None:
     handlers = {name: _handler(name) for name in CHAINS}
+    shared_thread = SyncToAsync.single_thread_executor
+    shared_thread.submit(routing.current).result()
+    threads = set(threading.enumerate())
     await asyncio.gather(*(_serve(visits[first::tasks], first, handlers) for first in range(tasks)))
-    # What was cancelled may still run in a thread, or be closed by the loop.
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    await asyncio.gather(*others, return_exceptions=True)
+    await _end_what_was_cancelled(threads)
+    if shared_thread.submit(routing.current).result().routing is not routing.OUTSIDE:
+        visits[-1].left.append("the thread of sync_to_async is left in the scope of a request")
+
+
+async def _end_what_was_cancelled(threads: Collection[threading.Thread]) -> None:
+    """Wait for tasks, and for threads other than ``threads``, which may need this loop; then close generators."""
+    while asyncio.all_tasks() - {asyncio.current_task()} or _others(threads):
+        await asyncio.sleep(MEETING_SECONDS)
     gc.collect()
-    await asyncio.get_running_loop().shutdown_asyncgens()
-    await asyncio.get_running_loop().shutdown_default_executor()
-    scope = SyncToAsync.single_thread_executor.submit(routing.current).result()
-    for visit in visits:
-        if scope.routing is not routing.OUTSIDE:
-            visit.left.append("the thread of sync_to_async is left in the scope of a request")
+    loop = asyncio.get_running_loop()
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
+
+
+def _others(threads: Collection[threading.Thread]) -> list[threading.Thread]:
+    """The threads that run now, but for ``threads`` and those that the loop keeps for later."""
+    return [each for each in threading.enumerate() if each not in threads and not each.name.startswith("asyncio_")]
 
 
 async def _serve(visits: Sequence[Visit], number: int, handlers: dict[str, ASGIHandler]) -> None:

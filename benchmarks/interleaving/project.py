@@ -68,9 +68,7 @@ def site(store: str) -> Iterator[None]:
         try:
             yield
         finally:
-            # fakeredis holds the error that its script met last, and the one under which a connection was made.
-            client(0, pinned=True)
-            get_redis_connection("pins").connection_pool.disconnect()
+            _forget_errors()
             for name, level in levels.items():
                 logging.getLogger(name).setLevel(level)
 
@@ -100,6 +98,13 @@ def keeps_pins_in_cookies() -> bool:
 
 def pinning_cookie() -> str:
     return conf.pinning_cookie
+
+
+def _forget_errors() -> None:
+    """fakeredis holds the exception under which a connection was made, and the last one that a script has met."""
+    for _ in range(2):
+        get_redis_connection("pins").connection_pool.disconnect()
+        client(0, pinned=True)
 
 
 def _redis() -> dict[str, Any]:
