@@ -1,5 +1,6 @@
 """SessionPinStore: the pin is part of the Django session."""
 
+import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -13,6 +14,10 @@ from multidb.backends.base import PinStore, UnsentResponse
 SESSION_KEY = "_multidb_pin"
 
 _GONE = "_multidb_gone"
+
+# What a session engine makes a key of, and a cookie carries. A client can send anything: NUL, which PostgreSQL refuses,
+# or characters that the table's character set has not.
+SESSION_KEYS = re.compile(r"[!-~]{1,4096}")
 
 
 class SessionPinStore(PinStore):
@@ -54,12 +59,12 @@ class SessionPinStore(PinStore):
 
 
 def peek(session: SessionBase) -> dict[str, Any] | None:
-    """What is in ``session``, or ``None`` if it has a key, but is gone.
+    """What is in ``session``, or ``None`` if it has a key, but is gone, or can never have been.
 
     Leaves no trace of having been there: the response is not made to vary on the session's cookie, nor to delete it.
     """
     key = session.session_key
-    if key is not None and vars(session).get(_GONE) == key:
+    if key is not None and (vars(session).get(_GONE) == key or not SESSION_KEYS.fullmatch(key)):
         return None
     accessed, modified = session.accessed, session.modified
     try:

@@ -1,12 +1,14 @@
 """The session store: in the session where there is one, in the cookie where there is none."""
 
 import time
+from importlib import import_module
 
 import pytest
 from django.contrib.sessions.backends.db import SessionStore
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
+from multidb.backends import get_pin_store
 from multidb.backends.cookie import SignedCookiePinStore
 from multidb.backends.session import SESSION_KEY, SessionPinStore
 from multidb.middleware import pinning_cookie
@@ -139,3 +141,28 @@ def test_without_sessions_nothing_is_read_or_written(rf: RequestFactory) -> None
     store.save(request, response, Pin.on(["default"], 1))
     assert store.load(request) is None
     assert not response.cookies
+
+
+# What a cookie can hold, as by an octal escape in quotes, and no engine makes: http.cookies turns "\000" into NUL.
+IMPOSSIBLE_KEYS = [
+    *["\0" * 8, "abc\0" * 8, "a b c d e f", "\n" * 32],
+    *["é" * 32, "\U0001f600" * 8, "\udcff" * 8, "x" * 4097],
+]
+
+
+@pytest.mark.parametrize("key", IMPOSSIBLE_KEYS, ids=lambda key: ascii(key[:4]))
+@pytest.mark.parametrize("engine", ["db", "cached_db", "cache", "file", "signed_cookies"])
+def test_a_key_that_no_engine_makes_is_not_looked_up(
+    rf: RequestFactory, settings, monkeypatch: pytest.MonkeyPatch, engine: str, key: str
+) -> None:
+    """A database may fail to compare it: PostgreSQL takes no NUL, a table in latin1 no emoji."""
+    engine = import_module(f"django.contrib.sessions.backends.{engine}").SessionStore
+    monkeypatch.setattr(engine, "load", lambda session: pytest.fail("it was looked up"))
+    request, response = rf.get("/"), HttpResponse()
+    request.session = engine(key)
+    get_pin_store().save(request, response, Pin.on(["default"], time.time() + 10))
+    assert get_pin_store().load(request) is None
+    assert pinning_cookie() in response.cookies
+    assert request.session.session_key == key
+    assert not request.session.accessed
+    assert not request.session.modified
