@@ -14,6 +14,9 @@ from multidb.pins import Pin
 # Browsers need not keep more than this: https://www.rfc-editor.org/rfc/rfc6265#section-6.1
 LONGEST_COOKIE = 4096
 
+# What Django's signer puts before what it has compressed. Pins are not: unpacking one could take megabytes.
+COMPRESSED = "."
+
 # ``TimestampSigner`` cuts the time to whole seconds; the pin inside is exact.
 TIMESTAMP_SECONDS = 1
 
@@ -36,7 +39,7 @@ class SignedCookiePinStore(PinStore):
     def _read(self, request: HttpRequest) -> Iterable[str]:
         name = conf.pinning_cookie
         cookie = request.COOKIES.get(name, "")
-        if not cookie or len(cookie) > LONGEST_COOKIE:
+        if not cookie or len(cookie) > LONGEST_COOKIE or cookie.startswith(COMPRESSED):
             return
         try:
             yield signing.loads(
@@ -45,7 +48,8 @@ class SignedCookiePinStore(PinStore):
                 serializer=_Text,
                 max_age=math.ceil(conf.pinning_seconds) + TIMESTAMP_SECONDS,
             )
-        except (signing.BadSignature, ValueError):
+        except (signing.BadSignature, ValueError, LookupError, OverflowError):
+            # The last two are of a time that is none, where somebody else has signed with our salt.
             return
 
     def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> bool:

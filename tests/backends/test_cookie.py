@@ -1,11 +1,13 @@
 """The signed cookie: nobody forges it, an old one pins nobody, and a new key does not end it."""
 
+import zlib
+
 import pytest
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
-from multidb.backends.cookie import SignedCookiePinStore
+from multidb.backends.cookie import LONGEST_COOKIE, SignedCookiePinStore
 from multidb.middleware import pinning_cookie
 from multidb.pins import Pin
 from tests.conftest import Clock
@@ -56,6 +58,35 @@ def test_one_that_is_signed_and_no_pin_is_no_pin() -> None:
     salt = f"multidb.backends.cookie:{pinning_cookie()}"
     assert load(signing.dumps("y", salt=salt, serializer=Text)) is None
     assert load(signing.dumps("\xff", salt=salt, serializer=Text)) is None
+
+
+@pytest.mark.parametrize(
+    "signed",
+    [
+        *["", "!", "é", "e30", ".", ".e30", "." + signing.b64_encode(zlib.compress(b" " * 2_400_000 + b"{}")).decode()],
+        *[f"{signing.b64_encode(text.encode()).decode()}" for text in ["[" * 2500, '{"default":[' + "9" * 2500 + "]}"]],
+        *[f"{signing.b64_encode(text.encode()).decode()}" for text in ['{"default":[NaN]}', '{"default":[1e999]}']],
+    ],
+    ids=lambda text: text[:12],
+)
+@pytest.mark.parametrize("time", [None, "", "-", "!", "Z" * 600])
+def test_whatever_is_signed_is_no_error(signed: str, time: str | None, caplog: pytest.LogCaptureFixture) -> None:
+    """As if somebody else had signed with our salt: neither the pin nor the time has to be one."""
+    salt = f"multidb.backends.cookie:{pinning_cookie()}"
+    if time is None:
+        cookie = signing.TimestampSigner(salt=salt).sign(signed)
+    else:
+        cookie = signing.Signer(salt=salt).sign(f"{signed}:{time}")
+    assert len(cookie) <= LONGEST_COOKIE
+    assert load(cookie) is None
+    assert "could not be read" not in caplog.text
+
+
+def test_one_that_is_compressed_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zlib.decompress", lambda *_: pytest.fail("it was unpacked"))
+    bomb = signing.dumps("0" * 2_900_000, salt=f"multidb.backends.cookie:{pinning_cookie()}", compress=True)
+    assert len(bomb) <= LONGEST_COOKIE
+    assert load(bomb) is None
 
 
 def test_an_old_one_pins_nobody_although_the_browser_kept_it(clock: Clock, settings) -> None:
