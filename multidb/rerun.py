@@ -34,8 +34,9 @@ def run_again(request: HttpRequest, exception: Exception, middleware: type) -> H
     if dead is None:
         return None
     state.begin_again()
-    logger.info("Replica %s died under %s %s: its view is run once more.", dead, request.method, request.path)
     match: Any = request.resolver_match
+    # Not the path, which the client chose: it may hold a secret, or a line break.
+    logger.info("Replica %s died under the view %s, which is run once more.", dead, match.view_name)
     response = _view(match.func, dead)(request, *match.args, **match.kwargs)
     # Django renders it, unless it takes the place of a response that failed to render.
     return response.render() if is_rendering and hasattr(response, "render") else response  # type: ignore[no-any-return]  # what a view returns
