@@ -1,4 +1,4 @@
-"""What a keyed store keeps of a client that sends anything: hashes, for the seconds, and no two clients under one key."""
+"""What a keyed store keeps of a client that sends anything: hashes, for the seconds, under keys of its own."""
 
 import hmac
 import re

@@ -1,0 +1,182 @@
+"""What docs/security.md claims: what is stored, what it costs, and what those can do who have got further in."""
+
+import base64
+import json
+import logging
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core import signing
+from django.core.cache import caches
+from django.http import HttpResponse
+from django.test import Client, RequestFactory, override_settings
+
+from multidb.backends import get_pin_store
+from multidb.middleware import pinning_cookie
+from multidb.pins import CLOCK_SKEW_SECONDS, Pin
+from tests.conftest import Clock, use_store
+
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
+PAGE = (Path(__file__).parents[1] / "docs" / "security.md").read_text()
+
+PASSWORD = "correct-horse-battery-staple"
+
+
+def test_the_cookie_names_the_primaries_and_the_time_and_nobody(client: Client) -> None:
+    """All of it, and all that whoever has it can read."""
+    client.force_login(User.objects.create_user("ada"))
+    cookie = client.post("/nothing").cookies[pinning_cookie()].value
+    payload = cookie.split(":")[0]
+    pin = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    assert list(pin) == ["default"]
+    [[until]] = pin.values()
+    assert time.time() < until / 1000 <= time.time() + 16
+
+
+def test_one_client_s_cookie_pins_another_that_is_given_it() -> None:
+    """It is not bound to a client: it can be planted by who can set cookies for the site."""
+    cookie = Client().post("/nothing").cookies[pinning_cookie()].value
+    assert Client().get("/read", HTTP_COOKIE=f"{pinning_cookie()}={cookie}").json()["reason"] == "pinned"
+
+
+def test_the_cookie_is_one_that_may_be_called_host(client: Client, settings: Any) -> None:
+    settings.MULTIDB_PINNING_COOKIE, settings.MULTIDB_PINNING_COOKIE_SECURE = "__Host-pin", True
+    cookie = client.post("/nothing").cookies["__Host-pin"]
+    assert (cookie["path"], cookie["domain"], cookie["secure"]) == ("/", "", True)
+
+
+@pytest.mark.parametrize(("trigger", "reason"), [("method", "pinned"), ("write", "replica")])
+def test_a_post_that_csrf_protection_refuses_pins_only_by_its_method(settings: Any, trigger: str, reason: str) -> None:
+    settings.MULTIDB_PINNING_TRIGGER = trigger
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.middleware.csrf.CsrfViewMiddleware"]
+    victim = Client(enforce_csrf_checks=True)
+    assert victim.post("/nothing", headers={"origin": "https://attacker.example"}).status_code == 403
+    assert victim.get("/read").json()["reason"] == reason
+
+
+def test_what_middleware_before_ours_refuses_pins_nobody(settings: Any) -> None:
+    settings.MIDDLEWARE = [f"{__name__}.Refuses", *settings.MIDDLEWARE]
+    visitor = Client()
+    assert visitor.post("/nothing").status_code == 429
+    assert visitor.get("/read").json()["reason"] == "replica"
+
+
+class Refuses:
+    """Stands for a rate limit."""
+
+    def __init__(self, get_response: Any) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: Any) -> HttpResponse:
+        return HttpResponse(status=429) if request.method == "POST" else self._get_response(request)
+
+
+def test_a_request_with_a_new_header_costs_redis_a_few_hundred_bytes(request: pytest.FixtureRequest) -> None:
+    use_store(request, "redis")
+    client = caches["pins"].client.get_client()
+    before = client.dbsize()
+    for number in range(50):
+        Client().post("/nothing", HTTP_AUTHORIZATION=f"Token {number}" * 1000)
+    keys = client.keys("multidb:authorization:*")
+    assert len(keys) == 50
+    assert client.dbsize() - before <= 51
+    assert max(client.memory_usage(key) for key in keys) <= 300
+
+
+def test_the_rights_that_the_page_names_are_all_that_the_store_needs(
+    request: pytest.FixtureRequest, redis_port: int, clock: Clock, rf: RequestFactory
+) -> None:
+    [rule] = re.findall(r"^ACL SETUSER (multidb .+)$", PAGE, re.MULTILINE)
+    use_store(request, "redis")
+    admin = caches["pins"].client.get_client()
+    admin.execute_command("ACL", "SETUSER", *rule.replace("PASSWORD", PASSWORD).split())
+    client = rf.get("/", headers={"authorization": "Token x"})
+    with logged_in(redis_port):
+        for _ in range(2):
+            response = HttpResponse()
+            get_pin_store().save(client, response, Pin.on(["default"], clock() + 10))
+            assert not response.cookies
+            assert get_pin_store().load(client) is not None
+    with redis.Redis(port=redis_port, username="multidb", password=PASSWORD) as restricted:
+        for command in (("KEYS", "*"), ("GET", "other"), ("FLUSHALL",), ("CONFIG", "GET", "*")):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                restricted.execute_command(*command)
+    admin.execute_command("ACL", "DELUSER", "multidb")
+
+
+def test_no_password_is_in_the_log(
+    request: pytest.FixtureRequest, redis_port: int, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    use_store(request, "redis")
+    for port in (redis_port, 1):  # One refuses the password, and on the other nobody listens.
+        with logged_in(port):
+            assert Client().get("/read", HTTP_AUTHORIZATION="Token of-a-client").status_code == 200
+            assert Client().post("/nothing", HTTP_AUTHORIZATION="Token of-a-client").cookies
+    assert "could not be read" in caplog.text
+    for secret in (PASSWORD, "of-a-client", settings.SECRET_KEY):
+        assert secret not in caplog.text + repr([record.args for record in caplog.records])
+
+
+@contextmanager
+def logged_in(port: int) -> Iterator[None]:
+    """Inside, the cache ``pins`` is that of the user ``multidb`` of the Redis on ``port``."""
+    cache = {**settings.CACHES["pins"], "LOCATION": f"redis://multidb:{PASSWORD}@127.0.0.1:{port}/0"}
+    with override_settings(CACHES={**settings.CACHES, "pins": cache}):
+        yield
+        caches["pins"].client.close()
+
+
+def test_who_can_write_to_redis_can_pin_but_not_for_longer_than_the_seconds(
+    request: pytest.FixtureRequest, clock: Clock
+) -> None:
+    use_store(request, "redis")
+    redis_client = caches["pins"].client.get_client()
+    ada = Client()
+    ada.force_login(user := User.objects.create_user("ada"))
+    key = f"multidb:user:{user.pk}"
+    for seconds, reason in [(14, "pinned"), (10**6, "replica")]:
+        redis_client.set(key, Pin.on(["default"], clock() + seconds).encode())
+        assert ada.get("/read").json()["reason"] == reason
+    redis_client.set(key, Pin.on(["default"], clock() + 15 + CLOCK_SKEW_SECONDS - 1).encode())
+    request = RequestFactory().get("/")
+    request.user = user
+    assert get_pin_store().load(request).seconds_left(clock()) <= 15.1
+
+
+def test_who_has_the_secret_key_can_pin_any_browser_that_takes_the_cookie(clock: Clock, settings: Any) -> None:
+    class Plain:
+        def dumps(self, text: str) -> bytes:
+            return text.encode()
+
+    pin = Pin.on(["default"], clock() + 10).encode()
+    cookie = signing.dumps(pin, salt=f"multidb.backends.cookie:{pinning_cookie()}", serializer=Plain)
+    assert Client().get("/read", HTTP_COOKIE=f"{pinning_cookie()}={cookie}").json()["reason"] == "pinned"
+    settings.SECRET_KEY = "a new secret key"
+    assert Client().get("/read", HTTP_COOKIE=f"{pinning_cookie()}={cookie}").json()["reason"] == "replica"
+
+
+def test_a_session_pins_its_user_though_nobody_has_checked_it_against_the_password(
+    request: pytest.FixtureRequest,
+) -> None:
+    """By the user in the session: a session that a change of password has ended, until a view asks for the user."""
+    use_store(request, "redis")
+    user = User.objects.create_user("ada")
+    old, new = Client(), Client()
+    old.force_login(user)
+    user.set_password("another")
+    user.save()
+    new.force_login(user)
+    assert new.get("/read").json()["reason"] == "replica"
+    old.post("/nothing")
+    assert new.get("/read").json()["reason"] == "pinned"
+    assert old.get("/who").json()["user"] == ""
