@@ -52,9 +52,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=100_000, help="of all stores together (default: %(default)s)")
-    parser.add_argument(
-        "--seed", type=int, default=1, help="of all choices; keys and times are new (default: %(default)s)"
-    )
+    parser.add_argument("--seed", type=int, default=1, help="of choices, not of keys (default: %(default)s)")
     parser.add_argument("--store", nargs="+", choices=list(STORES), default=list(STORES), help="only these")
     options = parser.parse_args()
     if options.inputs < len(options.store):

@@ -103,6 +103,6 @@ keyed._hash = lambda name, value, secret: [hash_(name, value, secret) for _ in r
     ids=lambda value: None if "=" in value else value,
 )
 def test_a_bug_that_is_put_in_is_found(store: str, bug: str, finding: str) -> None:
-    done = fuzz("--inputs", "500", "--store", store, bug=bug)
+    done = fuzz("--inputs", "2000", "--store", store, bug=bug)
     assert done.returncode == 1, done.stderr
     assert finding in done.stdout
