@@ -14,7 +14,8 @@ from servers.redis import RedisServer
 from multidb.backends import get_pin_store
 from multidb.backends.redis_client import RedisClient
 from multidb.middleware import pinning_cookie
-from tests.conftest import REDIS, Ahead, Clock, lines, started
+from tests.conftest import REDIS, Ahead, Clock, lines
+from tests.servers import started
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
