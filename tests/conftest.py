@@ -20,6 +20,8 @@ from multidb import health, log, routing, signals
 from multidb.backends import get_pin_store
 from multidb.backends.keyed import KeyedPinStore
 
+pytest_plugins = ["tests.servers"]
+
 REPLICAS = ["replica-1", "replica-2"]
 COOKIE = "multidb.backends.cookie.SignedCookiePinStore"
 SESSION = "multidb.backends.session.SessionPinStore"

@@ -1,5 +1,7 @@
 """A Redis primary, its replica, and the sentinels that promote the replica when the primary is gone."""
 
+from collections.abc import Callable
+
 from . import redis
 from .base import Cluster
 from .processes import HOST, READY_SECONDS, Workspace, wait_until
@@ -34,10 +36,9 @@ class RedisSentinels(Cluster):
 
         Raises ``TimeoutError`` if that takes too long.
         """
-        wait_until(
+        self._wait_until(
             lambda: _role(self.replica) == "master" and all(map(self._names_the_replica, self.sentinels)),
-            READY_SECONDS,
-            f"The replica was not promoted within {READY_SECONDS} seconds",
+            "The replica was not promoted",
         )
         self.primary, self.replica = self.replica, self.primary
 
@@ -47,10 +48,9 @@ class RedisSentinels(Cluster):
         A primary that was replaced is the replica when it is started again. Raises ``TimeoutError`` if that takes too
         long.
         """
-        wait_until(
+        self._wait_until(
             lambda: self._is_replicating() and all(map(self._knows_all, self.sentinels)),
-            READY_SECONDS,
-            f"The replica or a sentinel was not ready after {READY_SECONDS} seconds",
+            "The replica or a sentinel was not ready",
         )
 
     def _look_up(self) -> None:
@@ -63,7 +63,7 @@ class RedisSentinels(Cluster):
         self.replica = RedisNode(workspace, "replica", self._installation, replicaof=following)
         self.replica.start()
         # Later, a sentinel would look for replicas only every ten seconds.
-        wait_until(self._is_replicating, READY_SECONDS, "The replica has not got its copy")
+        self._wait_until(self._is_replicating, "The replica did not get its copy")
         names = [f"sentinel-{number}" for number in range(1, SENTINELS + 1)]
         self.sentinels = [RedisNode(workspace, name, self._installation, "--sentinel") for name in names]
         for sentinel in self.sentinels:
@@ -72,6 +72,17 @@ class RedisSentinels(Cluster):
             sentinel.execute("SENTINEL SET", self.service_name, "down-after-milliseconds", DOWN_AFTER_MILLISECONDS)
             sentinel.execute("SENTINEL SET", self.service_name, "failover-timeout", FAILOVER_MILLISECONDS)
         self.wait_until_ready()
+
+    def _wait_until(self, condition: Callable[[], bool], otherwise: str) -> None:
+        errors = self._installation.module.ConnectionError, self._installation.module.TimeoutError
+
+        def is_so() -> bool:
+            try:
+                return condition()
+            except errors:
+                return False  # A sentinel ends the connections of a server that it gives another role.
+
+        wait_until(is_so, READY_SECONDS, f"{otherwise} within {READY_SECONDS} seconds")
 
     def _is_replicating(self) -> bool:
         role, host, port, state, _ = [*self.replica.execute("ROLE"), *[None] * 5][:5]

@@ -102,12 +102,13 @@ def test_sentinels_promote_the_replica_of_a_primary_that_is_gone(redis_sentinels
     """Clients of the sentinels find what was written before; the old primary becomes the replica."""
     before = redis_sentinels.primary, redis_sentinels.replica
     asked = Sentinel(redis_sentinels.sentinel_addresses)
-    with asked.master_for(redis_sentinels.service_name, retry=None) as client:
+    with asked.master_for(redis_sentinels.service_name) as client:
         client.set("key", "value")
-        client.wait(1, 1000)
-        redis_sentinels.primary.kill()
-        redis_sentinels.wait_until_promoted()
-        assert (redis_sentinels.replica, redis_sentinels.primary) == before
+        assert client.wait(1, 1000) == 1
+    redis_sentinels.primary.kill()
+    redis_sentinels.wait_until_promoted()
+    assert (redis_sentinels.replica, redis_sentinels.primary) == before
+    with asked.master_for(redis_sentinels.service_name) as client:
         assert client.get("key") == b"value"
         redis_sentinels.replica.start()
         redis_sentinels.wait_until_ready()
