@@ -1,0 +1,114 @@
+"""What clients have been told, how long that counts, and which of it their stores lose by design."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from multidb.middleware import READ_ONLY_METHODS, pinning_cookie
+from tests.model.choices import SECONDS
+from tests.model.visits import Visit
+
+
+@dataclass(eq=False)
+class Promise:
+    """A response says: what its request wrote to ``primary``, up to ``position``, is there to be read.
+
+    ``names``: whose requests it is made to; those that have lost it are taken out. ``until``: the time when its pin
+    runs out. ``pinned_at``: the moment when that was made.
+    """
+
+    primary: str
+    position: int
+    names: set[str]
+    until: float
+    pinned_at: int
+    visit: Visit
+
+
+class Promises:
+    """All that was promised: when the pin is kept, and when the response has arrived."""
+
+    def __init__(self) -> None:
+        self._made: list[Promise] = []
+        self._told: list[Promise] = []
+
+    def owed(self, visit: Visit, primary: str) -> int:
+        """The position that a read of ``visit`` from ``primary`` or its replicas must not be behind now."""
+        now = visit.world.clock()
+        return max(
+            (
+                promise.position
+                for promise in self._told[: visit.told]
+                if promise.primary == primary and promise.names & visit.names and now < promise.until
+            ),
+            default=0,
+        )
+
+    def count(self) -> int:
+        """How many promises have been told by now."""
+        return len(self._told)
+
+    def make(self, visit: Visit) -> None:
+        """The request of ``visit`` is over, and its pin kept."""
+        self._forget_overwritten_rows(visit)
+        if visit.response is None or not _pins(visit):
+            return
+        for primary in visit.world.choice.primaries:
+            position = visit.world.servers[primary].log.position_of(visit.name)
+            if position is not None:
+                names = _pinned_names(visit, visit.response.cookies)
+                self._made.append(
+                    Promise(primary, position, names, visit.responded_at + SECONDS, visit.pinned_at, visit)
+                )
+
+    def tell(self, visit: Visit) -> None:
+        """The response of ``visit`` goes out. Of cookies that race to one browser the one that arrives last stands."""
+        assert visit.response is not None
+        if pinning_cookie() in visit.response.cookies and visit.client.jar_name is not None:
+            self._forget(visit, {visit.client.jar_name}, self._told[visit.told :])
+        self._told += [promise for promise in self._made if promise.visit is visit]
+
+    def _forget_overwritten_rows(self, visit: Visit) -> None:
+        """A session is loaded and saved as a whole, and a table's row is read and written: what others put there
+        in between is lost.
+        """
+        store = visit.world.choice.store
+        if store == "session" and visit.client.session and (visit.touched_session or _pinned(visit)):
+            self._forget(visit, {visit.client.session}, self._made_since(visit.began))
+        elif store == "table":
+            self._forget(visit, visit.names, self._made_since(visit.pinned_at))
+
+    def _made_since(self, moment: int) -> list[Promise]:
+        return [promise for promise in self._made if promise.pinned_at > moment]
+
+    def _forget(self, visit: Visit, names: Collection[str], unknown: Collection[Promise]) -> None:
+        """The pin of ``visit`` has taken the place of those behind ``unknown``, which it did not know. What it does not
+        cover, by being made later, is lost.
+        """
+        for promise in unknown:
+            is_covered = promise.primary in _pinned(visit) and promise.pinned_at <= visit.pinned_at
+            if not is_covered:
+                promise.names.difference_update(names)
+
+
+def _pins(visit: Visit) -> bool:
+    """Does the documentation say that what ``visit`` wrote pins its client?"""
+    return visit.world.choice.trigger == "write" or visit.is_marked or visit.method not in READ_ONLY_METHODS
+
+
+def _pinned(visit: Visit) -> Collection[str]:
+    """The primaries that ``visit`` pins."""
+    if visit.world.choice.trigger == "write" and not visit.is_marked:
+        return visit.wrote
+    return visit.world.choice.primaries if _pins(visit) else ()
+
+
+def _pinned_names(visit: Visit, cookies: Collection[str]) -> set[Any]:
+    """Where the pin of ``visit`` is kept: under the keys of a keyed store, in the session, or in the cookie."""
+    store, client = visit.world.choice.store, visit.client
+    names = {client.jar_name} if pinning_cookie() in cookies else set()
+    if store == "session" and client.session:
+        names.add(client.session)
+    elif store in ("redis", "cache", "table"):
+        names |= visit.names - {client.jar_name}
+    return names - {None}
