@@ -36,7 +36,7 @@ class Choice:
     primaries: tuple[str, ...]
     atomic_requests: bool
     max_replica_lag: float | None
-    store_down: str = "primary"
+    store_down: str
 
 
 CHOICES = st.builds(
@@ -47,6 +47,7 @@ CHOICES = st.builds(
     primaries=st.sampled_from([("default",), ("default", "users")]),
     atomic_requests=st.booleans(),
     max_replica_lag=st.sampled_from([None, 2.0]),
+    store_down=st.sampled_from(["primary", "primary", "replica"]),
 )
 
 

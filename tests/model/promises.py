@@ -104,11 +104,14 @@ def _pinned(visit: Visit) -> Collection[str]:
 
 
 def _pinned_names(visit: Visit, cookies: Collection[str]) -> set[Any]:
-    """Where the pin of ``visit`` is kept: under the keys of a keyed store, in the session, or in the cookie."""
+    """Where the pin of ``visit`` is kept: under the keys of a keyed store, in the session, or in the cookie.
+
+    While a keyed store is down and reads go to a replica then, only the cookie counts.
+    """
     store, client = visit.world.choice.store, visit.client
     names = {client.jar_name} if pinning_cookie() in cookies else set()
     if store == "session" and client.session:
         names.add(client.session)
-    elif store in ("redis", "cache", "table"):
+    elif store in ("redis", "cache", "table") and visit.world.choice.store_down == "primary":
         names |= visit.names - {client.jar_name}
     return names - {None}
