@@ -35,7 +35,7 @@ def test_what_is_stored_tells_nothing_and_ends_with_the_seconds(
     client = RequestFactory().post("/", HTTP_AUTHORIZATION=authorization)
     client.user = SimpleNamespace(is_authenticated=True, pk=user)
     get_pin_store().save(client, HttpResponse(), Pin.on(["default"], clock() + 15))
-    stored = list(in_store())
+    stored = [(key, text, seconds) for key, text, seconds in in_store() if key != "multidb:marker"]
     assert len(stored) == (2 if user else 1)
     for key, text, seconds in stored:
         assert CLIENT_KEY.fullmatch(key)

@@ -15,6 +15,8 @@ from hostile.inputs import Inputs, Seeds
 from hostile.site import PIN_SECONDS, REDIS_PASSWORD, SECRET_KEY, STORES, redis, seen
 from hostile.visits import Answer, Server, Visit
 from hostile.watch import Watch
+from multidb.backends import get_pin_store
+from multidb.backends.keyed import KeyedPinStore
 from multidb.middleware import pinning_cookie
 from multidb.pins import Pin
 
@@ -51,6 +53,9 @@ class Attack:
         self._words: set[str] = set()
         got_request_exception.connect(self._note_exception)
         with override_settings(MULTIDB_PIN_STORE=STORES[name]), self.watch.watching():
+            store = get_pin_store()
+            if isinstance(store, KeyedPinStore):
+                store.declare_new()
             self._meet_clients()
             self._inputs = Inputs(random, self._seeds())
 

@@ -17,6 +17,7 @@ from fakeredis import FakeRedisConnection
 
 from benchmarks.interleaving.visits import PRIMARY
 from multidb.backends import get_pin_store
+from multidb.backends.keyed import KeyedPinStore
 from multidb.conf import conf
 from multidb.pins import Pin
 
@@ -65,6 +66,8 @@ def site(store: str) -> Iterator[None]:
         for name in levels:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         ContentType.objects.get_or_create(app_label="multidb", model="interleaved")
+        if isinstance(pin_store := get_pin_store(), KeyedPinStore):
+            pin_store.declare_new()
         try:
             yield
         finally:

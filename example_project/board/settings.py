@@ -85,7 +85,7 @@ MULTIDB_PIN_STORE = {
 }
 
 REDIS_URL = os.environ.get("REDIS_URL", "")
-_REDIS_OPTIONS: dict[str, object] = {"SOCKET_CONNECT_TIMEOUT": 0.5, "SOCKET_TIMEOUT": 0.5}
+_REDIS_OPTIONS: dict[str, object] = {}
 if not REDIS_URL:
     from fakeredis import FakeRedisConnection
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from django.conf import settings
 from django.core.checks import CheckMessage
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -38,6 +39,13 @@ def _with_fallback(store: PinStore) -> PinStore:
     return store
 
 
+def _redis() -> PinStore:
+    store = RedisPinStore(alias="redis")
+    if not settings.REDIS_URL:
+        store.declare_new()  # The Redis in this process is as new as the process.
+    return _with_fallback(store)
+
+
 CHOICES = {
     choice.name: choice
     for choice in [
@@ -52,7 +60,7 @@ CHOICES = {
         Choice(
             "redis",
             "Redis",
-            _with_fallback(RedisPinStore(alias="redis")),
+            _redis(),
             "The pin is kept under the user, the session and the token, so it follows a user to other devices and "
             "serves clients without cookies. A visitor with none of them gets the signed cookie.",
         ),
