@@ -28,12 +28,11 @@ COLUMNS = ["store", "inputs", "a client's own", "writes", "log records", "most H
 def main() -> int:
     options = _options()
     set_up()
-    from hostile.attack import Attack, clear
+    from hostile.attack import Attack
 
     began = time.monotonic()
     attacks: dict[str, Attack] = {}
     for name in options.store:
-        clear()
         sys.stderr.write(f"Store {name}\n")
         attacks[name] = Attack(name, Random(f"{options.seed} {name}"))
         attacks[name].run(options.inputs // len(options.store))

@@ -12,7 +12,8 @@ BENCHMARKS = ROOT / "benchmarks"
 RUN = f"""
 import runpy, sys
 sys.path[:0] = [{str(BENCHMARKS)!r}, {str(ROOT)!r}]
-from multidb.backends import base, cookie, keyed, redis, session
+from multidb.backends import cookie, keyed, redis
+from multidb.log import logger
 from multidb.pins import Pin
 
 {{bug}}
@@ -75,7 +76,7 @@ redis.RedisPinStore._set = lambda store, keys, text, seconds: set_(store, keys, 
 VALUE_IN_THE_LOG = """
 read = cookie.SignedCookiePinStore._read
 def logged(store, request):
-    base.logger.warning("A cookie: %s", request.COOKIES.get("multidb_pin_writes"))
+    logger.warning("A cookie: %s", request.COOKIES.get("multidb_pin_writes"))
     return read(store, request)
 cookie.SignedCookiePinStore._read = logged
 """

@@ -64,7 +64,8 @@ def _in_database() -> Iterator[tuple[str, str, float]]:
         cursor.execute("SELECT cache_key, (julianday(expires) - julianday('now')) * 86400 FROM pins")
         for key, seconds in cursor.fetchall():
             plain = key.removeprefix(":1:")
-            yield plain, caches["pins"].get(plain), seconds
+            if plain != "multidb:marker":
+                yield plain, caches["pins"].get(plain), seconds
 
 
 @pytest.mark.parametrize("size", [1, 1_000_000])

@@ -53,9 +53,7 @@ class Attack:
         self._words: set[str] = set()
         got_request_exception.connect(self._note_exception)
         with override_settings(MULTIDB_PIN_STORE=STORES[name]), self.watch.watching():
-            store = get_pin_store()
-            if isinstance(store, KeyedPinStore):
-                store.declare_new()
+            _begin_anew()
             self._meet_clients()
             self._inputs = Inputs(random, self._seeds())
 
@@ -193,7 +191,10 @@ def _value(visit: Visit) -> str:
     return visit.cookies[0].partition("=")[2]
 
 
-def clear() -> None:
-    """Empty the stores that have keys."""
+def _begin_anew() -> None:
+    """Empty the stores that have keys, of which the one in use is new."""
     redis().flushall()
     caches["default"].clear()
+    store = get_pin_store()
+    if isinstance(store, KeyedPinStore):
+        store.declare_new()
