@@ -214,8 +214,8 @@ def _user_so_far(request: HttpRequest) -> Any:
 def _positions(pin: Pin) -> dict[str, Mapping[str, str] | None]:
     """What has to be replayed for each primary that ``pin`` holds; ``None`` where only the time ends the hold."""
     until_replayed = conf.pinning_until == "replayed"
-    for primary in pin.holds.keys() - topology().primaries:
-        say_once(f"A pin names {primary!r}, which is no primary in REPLICA_DATABASES: that part pins nobody.")
+    if pin.holds.keys() - topology().primaries:
+        say_once("A pin names what is no primary in REPLICA_DATABASES: that part pins nobody.")
     return {primary: hold.position if until_replayed else None for primary, hold in pin.holds.items()}
 
 

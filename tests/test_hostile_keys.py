@@ -23,7 +23,7 @@ from tests.test_hostile import as_bytes, examples
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
-CLIENT_KEY = re.compile(r"multidb:(user:[A-Za-z0-9_-]{1,36}|(user|session|authorization):[0-9a-f]{32})")
+CLIENT_KEY = re.compile(r"multidb:(user:[A-Za-z0-9_-]{1,36}|(user:#|session:|authorization:)[0-9a-f]{32})")
 
 
 @examples
@@ -94,6 +94,13 @@ def test_no_client_has_the_key_of_another(rf: RequestFactory, first: tuple[str, 
     """Whatever a primary key, session key or header looks like, and of whichever kind it is."""
     keys = [_key(rf, *identity) for identity in (first, second)]
     assert None in keys or (keys[0] == keys[1]) == (first == second)
+
+
+def test_no_primary_key_is_the_hash_of_another(rf: RequestFactory) -> None:
+    key = _key(rf, "user", "ada@example.org")
+    assert key is not None
+    assert _key(rf, "user", key.removeprefix("multidb:user:")) != key
+    assert _key(rf, "user", key.removeprefix("multidb:user:#")) != key
 
 
 def _key(rf: RequestFactory, kind: str, value: str) -> str | None:

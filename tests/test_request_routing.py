@@ -309,7 +309,7 @@ class TestBadPositions:
         for _ in range(3):
             client.get("/read")
         assert [record.getMessage() for record in caplog.records if record.name == "multidb"] == [
-            "A pin names 'users', which is no primary in REPLICA_DATABASES: that part pins nobody."
+            "A pin names what is no primary in REPLICA_DATABASES: that part pins nobody."
         ]
 
     def test_a_replica_that_cannot_answer_leaves_the_pin_to_its_seconds(

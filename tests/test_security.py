@@ -20,9 +20,10 @@ from django.http import HttpResponse
 from django.test import Client, RequestFactory, override_settings
 
 from multidb.backends import get_pin_store
+from multidb.checks import check_settings
 from multidb.middleware import pinning_cookie
 from multidb.pins import CLOCK_SKEW_SECONDS, Pin
-from tests.conftest import Clock, use_store
+from tests.conftest import REDIS, Clock, use_store
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -160,6 +161,47 @@ def test_who_can_write_to_redis_can_claim_that_pins_were_lost(request: pytest.Fi
     assert Client().get("/read", **reader).json()["reason"] == "replica"
     caches["pins"].client.get_client().delete("multidb:marker")
     assert Client().get("/read", **reader).json()["reason"] == "store down"
+
+
+def test_a_key_ends_with_the_seconds_though_one_was_there_that_would_have_lasted(
+    request: pytest.FixtureRequest, rf: RequestFactory, clock: Clock
+) -> None:
+    use_store(request, "redis")
+    client = caches["pins"].client.get_client()
+    post = rf.post("/", headers={"authorization": "Token x"})
+    get_pin_store().save(post, HttpResponse(), Pin.on(["default"], clock() + 10))
+    [key] = client.keys("multidb:authorization:*")
+    client.pexpire(key, 10**9)
+    get_pin_store().save(post, HttpResponse(), Pin.on(["default"], clock() + 10))
+    assert 9_000 < client.pttl(key) <= 15_000
+
+
+def test_names_in_a_pin_do_not_fill_the_log(
+    client: Client, rf: RequestFactory, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever could sign one could send another every time."""
+    response = HttpResponse()
+    get_pin_store().save(rf.get("/"), response, Pin.on([f"p{number}" for number in range(100)], clock() + 10))
+    client.get("/databases", HTTP_COOKIE=f"{pinning_cookie()}={response.cookies[pinning_cookie()].value}")
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"BACKEND": REDIS, "LOCATION": "redis://:s3cret@host"},
+        "redis://:s3cret@host",
+        {"BACKEND": REDIS, "OPTIONS": {"alias": "pins"}, "PASSWORD": "s3cret"},
+        {"BACKEND": REDIS, "OPTIONS": {"alias": "pins"}},
+    ],
+    ids=["a location", "an address", "a password", "an address that is none"],
+)
+def test_no_password_is_in_an_error(settings: Any, setting: Any) -> None:
+    settings.CACHES = {"pins": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://:s3/cret@host"}}
+    settings.MULTIDB_PIN_STORE = setting
+    messages = check_settings()
+    assert messages
+    assert not [message for message in messages if "s3" in f"{message.msg} {message.hint}"]
 
 
 def test_who_has_the_secret_key_can_pin_any_browser_that_takes_the_cookie(clock: Clock, settings: Any) -> None:

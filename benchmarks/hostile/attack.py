@@ -26,7 +26,7 @@ LIMITS = {"HMACs": 16, "Redis round trips": 4, "Redis commands": 16, "queries": 
 
 LONGEST_STORED = 300
 LONGEST_KEY = 80
-CLIENT_KEY = re.compile(r"multidb:(user:[A-Za-z0-9_-]{1,36}|(user|session|authorization):[0-9a-f]{32})")
+CLIENT_KEY = re.compile(r"multidb:(user:[A-Za-z0-9_-]{1,36}|(user:#|session:|authorization:)[0-9a-f]{32})")
 
 # Shorter ones occur in any log by chance.
 WORD = re.compile(r"[A-Za-z0-9_+/=-]{10,}")

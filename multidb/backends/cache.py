@@ -1,6 +1,7 @@
 """CachePinStore: pins in any Django cache."""
 
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +14,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 from multidb.backends.keyed import DEFAULT_KEYS, DEFAULT_PREFIX, KeyedPinStore
 from multidb.setting_error import SettingError
+
+# What an error message quotes, which may be a part of an address with a password in it.
+QUOTED = re.compile(r"'[^']*'")
 
 
 class CachePinStore(KeyedPinStore):
@@ -86,8 +90,9 @@ class CachePinStore(KeyedPinStore):
             raise self._cache_error(error) from error
 
     def _cache_error(self, error: Exception) -> SettingError:
+        what = str(error) if isinstance(error, ImproperlyConfigured) else QUOTED.sub("'...'", str(error))
         return SettingError(
             "multidb.E022",
-            f"MULTIDB_PIN_STORE names the cache {self._alias!r}, which cannot be used: {type(error).__name__}: {error}",
+            f"MULTIDB_PIN_STORE names the cache {self._alias!r}, which cannot be used: {type(error).__name__}: {what}",
             f"Allowed: {', '.join(map(repr, settings.CACHES))}.",
         )

@@ -130,8 +130,11 @@ class KeyedPinStore(PinStore):
                 continue
             if not isinstance(value, str):
                 raise TypeError(f"The key {name!r} is a {type(value).__name__}. Return a string, or None.")
-            if name != "user" or not PLAIN.fullmatch(value):
+            if name != "user":
                 value = _hash(name, value, secret)
+            elif not PLAIN.fullmatch(value):
+                # No plain primary key begins so, and can be taken for the hash of another.
+                value = "#" + _hash(name, value, secret)
             keys.append(f"{self._prefix}:{name}:{value}")
         return keys
 

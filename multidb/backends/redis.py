@@ -196,10 +196,11 @@ class RedisPinStore(CachePinStore):
 
 
 def _merge(debt: Debt) -> Command:
-    now = time.time()
-    milliseconds = max(1, math.ceil(debt.until - now * 1000))
+    now, seconds = time.time(), conf.pinning_seconds
+    longest = math.ceil(seconds * 1000)
+    milliseconds = min(max(1, math.ceil(debt.until - now * 1000)), longest)
     # Not eval(), which the pipeline of a Redis Cluster refuses, though the script is for one key.
-    return "EVAL", MERGE, 1, debt.key, debt.text, milliseconds, latest_milliseconds(now, conf.pinning_seconds)
+    return "EVAL", MERGE, 1, debt.key, debt.text, milliseconds, latest_milliseconds(now, seconds), longest
 
 
 @lru_cache(BUCKETS * 4)

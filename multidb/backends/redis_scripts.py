@@ -2,7 +2,8 @@
 
 # Keeps what is later and further of the pin that is there and the one that comes, so that the order in which two
 # responses arrive does not matter. What is there and is no pin is replaced, and so is a hold later than ARGV[3], the
-# latest that a right clock can have written: ``Pin.held`` would not count it, nor what was merged with it. Returns OK.
+# latest that a right clock can have written: ``Pin.held`` would not count it, nor what was merged with it. The key ends
+# with the longer of the two pins, in ARGV[4] milliseconds at the latest. Returns OK.
 MERGE = """
 local function check(primary, hold)
     local is_whole = type(hold[1]) == 'number' and hold[1] % 1 == 0
@@ -37,7 +38,7 @@ local milliseconds = tonumber(ARGV[2])
 local _, old = pcall(cjson.decode, redis.pcall('GET', KEYS[1]) or '')
 local is_pin, pin = pcall(merge, cjson.decode(ARGV[1]), old)
 if is_pin then
-    milliseconds = math.max(milliseconds, redis.call('PTTL', KEYS[1]))
+    milliseconds = math.min(math.max(milliseconds, redis.call('PTTL', KEYS[1])), tonumber(ARGV[4]))
 else
     pin = cjson.decode(ARGV[1])
 end
