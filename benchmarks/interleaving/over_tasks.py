@@ -19,6 +19,8 @@ from benchmarks.interleaving.visits import (
     CANCELLED,
     CLIENT_GONE,
     CLOSED_EARLY,
+    CUT_SHORT,
+    HANDLER_FAILED,
     RAISED,
     RETURNED,
     STREAMED,
@@ -67,18 +69,25 @@ def _others(threads: Collection[threading.Thread]) -> list[threading.Thread]:
 
 async def _serve(visits: Sequence[Visit], number: int, handlers: dict[str, ASGIHandler]) -> None:
     with AROUND[number % len(AROUND)]:
+        outer = routing.current()
         for visit in visits:
             await asyncio.create_task(_answer(visit, handlers[visit.plan.chain]))
+            visit.compare_scope(outer, "in the server")
 
 
 async def _answer(visit: Visit, handler: ASGIHandler) -> None:
     outer = routing.current()
     connection = Connection(visit, outer)
-    if visit.plan.ending == CANCELLED:
-        await connection.cancel(handler)
-    else:
-        await handler(connection.scope(), connection.receive, connection.send)
-    visit.compare_scope(outer, "after the request")
+    try:
+        if visit.plan.ending == CANCELLED:
+            await connection.cancel(handler)
+        else:
+            await handler(connection.scope(), connection.receive, connection.send)
+    except RuntimeError:
+        if visit.plan.ending not in CUT_SHORT:
+            raise
+        connection.has_failed = True
+    connection.compare_task("after the request")
     connection.compare_end()
 
 
@@ -95,6 +104,7 @@ class Connection:
         self._status: int | None = None
         self._pinned = False
         self._has_ended = False
+        self.has_failed = False
         self._was_cancelled = False
         self._has_patience = True
 
@@ -151,9 +161,7 @@ class Connection:
                 finally:
                     await sync_to_async(response.close)()
         finally:
-            # A thread that still runs has its context copied to its cancelled task, which ends with that (asgiref).
-            if self._visit.plan.chain not in project.IN_THREADS:
-                self._visit.compare_scope(self._outer, "as the request ends or is cancelled")
+            self.compare_task("as the request ends or is cancelled")
 
     def _lose_patience(self, hang_up: Callable[[], object]) -> None:
         """Have the view call ``hang_up`` while it waits, and at times the loop, wherever the request is by then."""
@@ -173,6 +181,15 @@ class Connection:
         else:
             hang_up()
 
+    def compare_task(self, where: str) -> None:
+        """The request's own task must be back in the outer scope.
+
+        But where Django runs our middleware in a thread: of a task that is cancelled meanwhile asgiref replaces the
+        context by that of the thread, as it is then. The task ends with its request, and its server's is not touched.
+        """
+        if self._visit.plan.ending not in CUT_SHORT or self._visit.plan.chain not in project.IN_THREADS:
+            self._visit.compare_scope(self._outer, where)
+
     def compare_end(self) -> None:
         self._visit.hang_up = lambda: None
         self._visit.ending = self._ending()
@@ -181,6 +198,8 @@ class Connection:
 
     def _ending(self) -> str:
         planned = self._visit.plan.ending
+        if self.has_failed:
+            return HANDLER_FAILED
         if self._was_cancelled or (planned in (CLIENT_GONE, CLOSED_EARLY) and not self._has_ended):
             return planned
         if self._status == 500:

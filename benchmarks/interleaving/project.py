@@ -1,5 +1,6 @@
 """The site: its chains of middleware, its stores, and clients as the pin store knows them."""
 
+import gc
 import logging
 import secrets
 import time
@@ -43,6 +44,12 @@ STORES: dict[str, dict[str, Any]] = {
     "redis": {"BACKEND": "multidb.backends.redis.RedisPinStore", "OPTIONS": {"alias": "pins"}},
 }
 
+# None of its entries is culled during a run.
+SESSIONS_CACHE = {
+    "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+    "OPTIONS": {"MAX_ENTRIES": 1_000_000},
+}
+
 # No pin runs out during a run.
 PINNING_SECONDS = 3600
 
@@ -54,7 +61,7 @@ def site(store: str) -> Iterator[None]:
     with (
         override_settings(
             ROOT_URLCONF=SITE,
-            CACHES={"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}, "pins": _redis()},
+            CACHES={"default": SESSIONS_CACHE, "pins": _redis()},
             SESSION_ENGINE="django.contrib.sessions.backends.cache",
             MULTIDB_PINNING_SECONDS=PINNING_SECONDS,
             MULTIDB_PIN_STORE=STORES[store],
@@ -63,6 +70,8 @@ def site(store: str) -> Iterator[None]:
     ):
         # Django says so where a stream is of the other kind than its handler, which is what is tried here.
         warnings.filterwarnings("ignore", "StreamingHttpResponse must consume")
+        # Nor is a connection closed whose thread has ended, as the one of an async view under WSGI has.
+        warnings.filterwarnings("ignore", "unclosed database", ResourceWarning)
         for name in levels:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         ContentType.objects.get_or_create(app_label="multidb", model="interleaved")
@@ -72,6 +81,7 @@ def site(store: str) -> Iterator[None]:
             yield
         finally:
             _forget_errors()
+            gc.collect()
             for name, level in levels.items():
                 logging.getLogger(name).setLevel(level)
 
@@ -106,7 +116,9 @@ def pinning_cookie() -> str:
 def _forget_errors() -> None:
     """fakeredis holds the exception under which a connection was made, and the last one that a script has met."""
     for _ in range(2):
-        get_redis_connection("pins").connection_pool.disconnect()
+        pool = get_redis_connection("pins").connection_pool
+        pool.disconnect()
+        pool.reset()
         client(0, pinned=True)
 
 

@@ -20,6 +20,10 @@ STREAMED = "streamed"
 CLOSED_EARLY = "stream closed early"
 CANCELLED = "cancelled"
 CLIENT_GONE = "client gone"
+CUT_SHORT = [CLOSED_EARLY, CANCELLED, CLIENT_GONE]
+
+# What the handler itself does at times to a request that is cut short while it runs in a thread (asgiref).
+HANDLER_FAILED = "failed in the handler"
 
 
 class Plan(NamedTuple):
