@@ -69,8 +69,7 @@ keyed.KEYS["user"] = lambda request: "2" if len(request.COOKIES.get("sessionid",
 KEY_NOT_HASHED = "keyed._hash = lambda name, value, secret: value.encode('ascii', 'replace').decode()[:60]"
 
 KEY_THAT_OUTLIVES = """
-set_ = redis.RedisPinStore._set
-redis.RedisPinStore._set = lambda store, keys, text, seconds: set_(store, keys, text, seconds * 2)
+redis.MERGE = redis.MERGE.replace("'PX', milliseconds", "'PX', milliseconds * 2")
 """
 
 VALUE_IN_THE_LOG = """
