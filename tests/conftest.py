@@ -248,6 +248,7 @@ def monotonic(monkeypatch: pytest.MonkeyPatch) -> Ahead:
     ahead = Ahead()
     monkeypatch.setattr("multidb.breaker.monotonic", ahead)
     monkeypatch.setattr("multidb.lag.monotonic", ahead)
+    monkeypatch.setattr("multidb.backends.outage.monotonic", ahead)
     return ahead
 
 

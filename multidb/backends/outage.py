@@ -1,6 +1,8 @@
 """Outage: whether the pin store is down, and until when pins may be missing from it."""
 
+import math
 import time
+from time import monotonic
 
 from multidb import signals
 from multidb.breaker import JITTER, Breaker
@@ -15,7 +17,7 @@ class Outage:
     def __init__(self, store: str) -> None:
         self._store = store
         self._breaker = Breaker(lambda: conf.retry_seconds, self._announce_down, self._announce_up)
-        self._others_may_owe_until = 0.0
+        self._others_may_owe_until = -math.inf
         self.missing_until = 0
         """Until when pins that the store has lost, or never got, may still hold: milliseconds since the epoch."""
 
@@ -54,7 +56,7 @@ class Outage:
         now, longest = time.time(), conf.pinning_seconds
         if self.missing_until > latest_milliseconds(now, longest):
             self.missing_until = 0  # Set by a clock that has jumped.
-        return now * 1000 < self.missing_until or now < min(self._others_may_owe_until, now + longest)
+        return now * 1000 < self.missing_until or monotonic() < self._others_may_owe_until
 
     def _announce_down(self, store: str, error: object) -> None:
         logger.warning("The pin store %s is left alone: %s: %s", store, type(error).__name__, str(error).strip())
@@ -62,6 +64,6 @@ class Outage:
 
     def _announce_up(self, store: str) -> None:
         # Another process that saw the same brings the pins that it could not write when it asks again.
-        self._others_may_owe_until = time.time() + conf.retry_seconds * (1 + JITTER)
+        self._others_may_owe_until = monotonic() + min(conf.retry_seconds * (1 + JITTER), conf.pinning_seconds)
         logger.warning("The pin store %s is used again.", store)
         signals.pin_store_up.send_robust(sender=None, store=store)

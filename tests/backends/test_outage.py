@@ -1,0 +1,64 @@
+"""Outage: what a process knows of the failures of its pin store."""
+
+import time
+from typing import Any
+
+import pytest
+
+from multidb.backends.outage import Outage
+from multidb.pins import CLOCK_SKEW_SECONDS
+from tests.conftest import Ahead, Clock
+
+
+@pytest.fixture
+def outage() -> Outage:
+    return Outage("Store")
+
+
+def test_nothing_is_missing_from_a_store_that_has_not_failed(outage: Outage) -> None:
+    assert not outage.may_miss_pins()
+
+
+def test_pins_are_missed_until_the_longest_has_run_out(outage: Outage, clock: Clock) -> None:
+    outage.miss_for(10)
+    outage.miss_for(5)
+    clock.advance(9.9)
+    assert outage.may_miss_pins()
+    clock.advance(0.2)
+    assert not outage.may_miss_pins()
+
+
+def test_a_store_that_has_lost_all_may_lack_what_was_written_a_moment_ago(
+    outage: Outage, clock: Clock, settings: Any
+) -> None:
+    settings.MULTIDB_PINNING_SECONDS = 7
+    outage.lost_all()
+    clock.advance(6.9)
+    assert outage.may_miss_pins()
+    clock.advance(0.2)
+    assert not outage.may_miss_pins()
+
+
+def test_what_a_clock_that_has_jumped_says_does_not_count(outage: Outage) -> None:
+    outage.miss_until(round((time.time() + 15 + CLOCK_SKEW_SECONDS + 1) * 1000))
+    assert not outage.may_miss_pins()
+    assert outage.missing_until == 0
+
+
+@pytest.mark.parametrize(
+    ("retry", "seconds"), [(5, 6), (60, 15)], ids=["the retry and a fifth", "no longer than a pin"]
+)
+def test_after_a_failure_the_others_have_time_to_bring_what_they_owe(
+    outage: Outage, monotonic: Ahead, settings: Any, retry: float, seconds: float
+) -> None:
+    settings.MULTIDB_RETRY_SECONDS = retry
+    outage.failed(OSError())
+    assert not outage.may_ask()
+    monotonic.now += retry * 1.2
+    assert outage.may_ask()
+    outage.succeeded()
+    assert outage.may_ask()
+    monotonic.now += seconds - 0.1
+    assert outage.may_miss_pins()
+    monotonic.now += 0.2
+    assert not outage.may_miss_pins()
