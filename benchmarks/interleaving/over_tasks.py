@@ -14,7 +14,7 @@ from django.test import override_settings
 
 from benchmarks.interleaving import project
 from benchmarks.interleaving.acts import MEETING_SECONDS
-from benchmarks.interleaving.plans import STREAMS
+from benchmarks.interleaving.plans import STREAMS, SYNC_STREAM
 from benchmarks.interleaving.visits import (
     CANCELLED,
     CLIENT_GONE,
@@ -184,10 +184,13 @@ class Connection:
     def compare_task(self, where: str) -> None:
         """The request's own task must be back in the outer scope.
 
-        But where Django runs our middleware in a thread: of a task that is cancelled meanwhile asgiref replaces the
-        context by that of the thread, as it is then. The task ends with its request, and its server's is not touched.
+        But where a thread runs in the request's scope, our middleware or a stream that is not async: of a task that is
+        cancelled meanwhile asgiref replaces the context by that of the thread, as it is then. The task ends with its
+        request, and its server's is not touched.
         """
-        if self._visit.plan.ending not in CUT_SHORT or self._visit.plan.chain not in project.IN_THREADS:
+        plan = self._visit.plan
+        in_thread = plan.chain in project.IN_THREADS or plan.view == SYNC_STREAM
+        if plan.ending not in CUT_SHORT or not in_thread:
             self._visit.compare_scope(self._outer, where)
 
     def compare_end(self) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from benchmarks.interleaving.visits import CLOSED_EARLY, STREAMED, Plan, Visit
 
 PAGES = ["view", "aview", "late"]
-STREAMS = ["stream", "astream", "nested_stream"]
+SYNC_STREAM = "stream"
+STREAMS = [SYNC_STREAM, "astream", "nested_stream"]
 
 # How many points at which a view waits a client sits out, at most.
 MOST_PATIENCE = 12

@@ -1,6 +1,5 @@
 """The site: its chains of middleware, its stores, and clients as the pin store knows them."""
 
-import gc
 import logging
 import secrets
 import time
@@ -14,7 +13,7 @@ from django.contrib.sessions.backends.cache import SessionStore
 from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 from django_redis import get_redis_connection
-from fakeredis import FakeRedisConnection
+from fakeredis import FakeRedisConnection, FakeServer
 
 from benchmarks.interleaving.visits import PRIMARY
 from multidb.backends import get_pin_store
@@ -43,6 +42,8 @@ STORES: dict[str, dict[str, Any]] = {
     "session": {"BACKEND": "multidb.backends.session.SessionPinStore"},
     "redis": {"BACKEND": "multidb.backends.redis.RedisPinStore", "OPTIONS": {"alias": "pins"}},
 }
+
+REDIS = FakeServer()
 
 # None of its entries is culled during a run.
 SESSIONS_CACHE = {
@@ -81,7 +82,6 @@ def site(store: str) -> Iterator[None]:
             yield
         finally:
             _forget_errors()
-            gc.collect()
             for name, level in levels.items():
                 logging.getLogger(name).setLevel(level)
 
@@ -114,11 +114,15 @@ def pinning_cookie() -> str:
 
 
 def _forget_errors() -> None:
-    """fakeredis holds the exception under which a connection was made, and the last one that a script has met."""
-    for _ in range(2):
-        pool = get_redis_connection("pins").connection_pool
-        pool.disconnect()
-        pool.reset()
+    """fakeredis holds the exception under which a connection was made, and the last one that a script has met.
+
+    So make another connection, of another store, and have its script meet another one.
+    """
+    pool = get_redis_connection("pins").connection_pool
+    pool.disconnect()
+    pool.reset()
+    REDIS.sockets.clear()
+    with override_settings(MULTIDB_PIN_STORE=dict(STORES["redis"])):
         client(0, pinned=True)
 
 
@@ -127,5 +131,5 @@ def _redis() -> dict[str, Any]:
     return {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": "redis://interleaved:6379/0",
-        "OPTIONS": {"CONNECTION_POOL_KWARGS": {"connection_class": FakeRedisConnection}},
+        "OPTIONS": {"CONNECTION_POOL_KWARGS": {"connection_class": FakeRedisConnection, "server": REDIS}},
     }

@@ -1,5 +1,6 @@
 """A run: all visits of one mode, in rounds, each with another pin store."""
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -44,6 +45,7 @@ def _round(mode: Mode, store: str, at_once: int, visits: list[Visit]) -> list[Vi
             mode.serve(visits, at_once)
     finally:
         under_way.clear()
+    gc.collect()
     for visit in visits:
         visit.compare_life()
     return visits
