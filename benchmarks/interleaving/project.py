@@ -1,5 +1,6 @@
 """The site: its chains of middleware, its stores, and clients as the pin store knows them."""
 
+import gc
 import logging
 import secrets
 import time
@@ -82,6 +83,8 @@ def site(store: str) -> Iterator[None]:
             yield
         finally:
             _forget_errors()
+            # While those warnings are ignored.
+            gc.collect()
             for name, level in levels.items():
                 logging.getLogger(name).setLevel(level)
 

@@ -45,6 +45,7 @@ def _round(mode: Mode, store: str, at_once: int, visits: list[Visit]) -> list[Vi
             mode.serve(visits, at_once)
     finally:
         under_way.clear()
+    # The site's store is gone only now.
     gc.collect()
     for visit in visits:
         visit.compare_life()
