@@ -104,11 +104,13 @@ class KeyedPinStore(PinStore):
         keys = self._keys(request, settings.SECRET_KEY)
         if not keys:
             return False
+        taken = False
         try:
-            return self._asked(self._set, keys, text, seconds)
-        except Exception:
-            self._not_taken(keys, text, seconds)
-            raise
+            taken = self._asked(self._set, keys, text, seconds)
+        finally:
+            if not taken:
+                self._not_taken(keys, text, seconds)
+        return taken
 
     def _not_taken(self, keys: list[str], text: str, seconds: float) -> None:
         """The store has failed to take ``text``, which may hold for ``seconds``."""

@@ -1,15 +1,18 @@
 """Any Django cache: what it refuses goes into the cookie."""
 
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from django.contrib.auth.models import User
+from django.core.cache import caches
 from django.core.cache.backends.locmem import LocMemCache
 from django.http import HttpResponse
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 
 from multidb.backends import get_pin_store
 from multidb.pins import Pin
-from tests.conftest import CACHE, Clock
+from tests.conftest import CACHE, Ahead, Clock
 
 
 class Refusing(LocMemCache):
@@ -65,3 +68,71 @@ def test_a_key_ends_with_its_pin(local_cache: None, rf: RequestFactory, settings
     assert len(store._cache().get_many(keys)) == 1
     clock.advance(11.1)
     assert store._cache().get_many(keys) == {}
+
+
+class Failing(LocMemCache):
+    """A cache that can be told to fail."""
+
+    fails = False
+
+    def get_many(self, keys: Any, version: Any = None) -> dict[str, Any]:
+        if type(self).fails:
+            raise OSError("the cache is down")
+        return super().get_many(keys, version)
+
+
+@pytest.fixture
+def failing(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    settings.CACHES = {"default": {"BACKEND": f"{__name__}.Failing", "LOCATION": "failing"}}
+    settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE}
+    get_pin_store().declare_new()
+    return lambda fails: monkeypatch.setattr(Failing, "fails", fails)
+
+
+def reason() -> str:
+    """Of a client with a token and without cookies."""
+    return str(Client().get("/read", headers={"authorization": "Token x"}).json()["reason"])
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+def test_a_pin_that_the_cache_did_not_take_is_missed_by_all_until_it_has_run_out(
+    failing: Callable[[bool], None], settings: Any, clock: Clock, monotonic: Ahead
+) -> None:
+    assert reason() == "replica"
+    failing(True)
+    Client().post("/nothing", headers={"authorization": "Token x"})
+    assert reason() == "store down"
+    failing(False)
+    monotonic.now += 6.1
+    assert reason() == "store down"
+    settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE}  # Another process, which learns of it from the marker.
+    assert reason() == "store down"
+    clock.advance(15.1)
+    assert reason() == "replica"
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+def test_a_pin_that_the_cache_refused_without_an_error_is_missed_too(settings: Any, clock: Clock) -> None:
+    settings.CACHES = {"default": {"BACKEND": f"{__name__}.Refusing", "LOCATION": "refusing"}}
+    settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE}
+    get_pin_store().declare_new()
+    assert reason() == "replica"
+    Client().post("/nothing", headers={"authorization": "Token x"})
+    assert reason() == "store down"
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+def test_a_cache_that_has_lost_its_pins_is_noticed(failing: Callable[[bool], None], clock: Clock) -> None:
+    Client().post("/nothing", headers={"authorization": "Token x"})
+    assert reason() == "pinned"
+    caches["default"].clear()
+    assert reason() == "store down"
+    clock.advance(15.1)
+    assert reason() == "replica"
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+def test_a_marker_that_is_none_is_one_that_is_lost(failing: Callable[[bool], None]) -> None:
+    caches["default"].set("multidb:marker", "garbage")
+    assert reason() == "store down"
+    assert type(caches["default"].get("multidb:marker")) is int
