@@ -84,8 +84,7 @@ class RedisPinStore(CachePinStore):
         until = self._milliseconds_in(seconds)
         client = self._client()
         answers = self._delivered(client, [_merge(Debt(self._name(key), text, until)) for key in keys])
-        if any(answer not in OK for answer in answers):
-            client.complain()
+        _check_written(client, answers)
         return True
 
     def _not_taken(self, keys: list[str], text: str, seconds: float) -> None:
@@ -126,7 +125,8 @@ class RedisPinStore(CachePinStore):
         debts = self._owed.take(self._milliseconds_in(0))
         try:
             answers: list[Any] = client.answers([*map(_merge, debts), *commands])
-        except Exception:
+            _check_written(client, answers[: len(debts)])
+        except BaseException:  # Also of a worker that is told to end: it may yet go on.
             self.outage.miss_until(self._owed.add(debts))
             raise
         return answers[len(debts) :]
@@ -201,6 +201,11 @@ def _merge(debt: Debt) -> Command:
     milliseconds = min(max(1, math.ceil(debt.until - now * 1000)), longest)
     # Not eval(), which the pipeline of a Redis Cluster refuses, though the script is for one key.
     return "EVAL", MERGE, 1, debt.key, debt.text, milliseconds, latest_milliseconds(now, seconds), longest
+
+
+def _check_written(client: Any, answers: list[Any]) -> None:
+    if any(answer not in OK for answer in answers):
+        client.complain()
 
 
 @lru_cache(BUCKETS * 4)
