@@ -45,7 +45,7 @@ class RedisClient:
         try:
             with self.redis.pipeline(transaction=False) as pipeline:
                 for command in commands:
-                    pipeline.execute_command(*command)
+                    pipeline.execute_command(*command, **self._target(command))
                 answers: list[Any] = pipeline.execute(raise_on_error=False)
         except (InvalidResponse, LookupError, TypeError, ValueError):
             self.complain()
@@ -82,6 +82,12 @@ class RedisClient:
             return set()
         policies = {str(memory.get("maxmemory_policy")) for memory in memories if memory.get("maxmemory")}
         return policies - {"noeviction", "None"}
+
+    def _target(self, command: Sequence[Any]) -> dict[str, Any]:
+        """Where a script goes: in a cluster, redis-py would first ask some node, which may be down, what its key is."""
+        if not (isinstance(self.redis, RedisCluster) and command[0] in ("EVAL", "EVALSHA")):
+            return {}
+        return {"target_nodes": self.redis.get_node_from_key(command[3])}
 
     def _primaries(self) -> list[Any]:
         return list(self.redis.get_primaries())
