@@ -48,20 +48,26 @@ return redis.call('SET', KEYS[1], cjson.encode(pin), 'PX', milliseconds)
 # Returns what the marker says: until when pins may be missing. Where there is no marker, or one later than ARGV[2], the
 # latest that a right clock can have written, pins have been lost, and may be missing until ARGV[1]; a process that
 # knows of more says so by ARGV[3]. It writes in any case, so that a server which takes no pins does not answer either.
+# With the time it keeps the name of the history that the server has, which changes when a replica is promoted: that one
+# may lack pins. A server that does not tell its history is taken for the same.
+# https://redis.io/docs/latest/operate/oss_and_stack/management/replication/#replication-id-explained
 MARK = """
+local told = redis.pcall('INFO', 'replication')
+local history = type(told) == 'string' and string.match(told, 'master_replid:(%x+)') or ''
 local known = redis.pcall('GET', KEYS[1])
-local missing = known
-local number = tonumber(known)
-if not number or number > tonumber(ARGV[2]) then
+local missing, of = string.match(type(known) == 'string' and known or '', '^(%d+) ?(%x*)$')
+local is_other = of ~= '' and history ~= '' and of ~= history
+if not missing or is_other or tonumber(missing) > tonumber(ARGV[2]) then
     missing = ARGV[1]
 end
 if tonumber(missing) < tonumber(ARGV[3]) then
     missing = ARGV[3]
 end
-if missing == known then
-    redis.call('SET', KEYS[1], missing, 'NX')
+local marker = missing .. ' ' .. (history ~= '' and history or of or '')
+if marker == known then
+    redis.call('SET', KEYS[1], marker, 'NX')
 else
-    redis.call('SET', KEYS[1], missing)
+    redis.call('SET', KEYS[1], marker)
 end
 return missing
 """
