@@ -1,5 +1,6 @@
 """manage.py check: each impossible or doubtful configuration has an id, a hint and the setting's name."""
 
+import math
 import sys
 from types import MappingProxyType
 from typing import Any
@@ -101,6 +102,14 @@ DOUBTFUL = [
     ("multidb.E025", "no OPTIONS", {"MULTIDB_PIN_STORE": store(COOKIE, alias="default")}),
     ("multidb.E025", "alias, keys, prefix, timeout, cluster", {"MULTIDB_PIN_STORE": store(REDIS, cache="default")}),
     ("multidb.E025", "'usr'", {"MULTIDB_PIN_STORE": store(REDIS, keys=["usr"])}),
+    *[
+        ("multidb.E025", f"timeout is {timeout!r}", {"MULTIDB_PIN_STORE": store(REDIS, timeout=timeout)})
+        for timeout in (0, -1, 60.1, math.nan, math.inf, None, "0.25", True, [1])
+    ],
+    *[
+        ("multidb.E025", f"cluster is {cluster!r}", {"MULTIDB_PIN_STORE": store(REDIS, cluster=cluster)})
+        for cluster in (None, 0, 1, "yes", [])
+    ],
     ("multidb.E022", "'pins'", {"MULTIDB_PIN_STORE": store(REDIS, alias="pins"), "CACHES": {"default": LOCAL}}),
     ("multidb.E022", "'default'", {"MULTIDB_PIN_STORE": store(CACHE, alias="pins"), "CACHES": {"default": LOCAL}}),
     ("multidb.E022", "tests.nowhere", {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": NO_BACKEND}}),

@@ -87,7 +87,8 @@ class RedisClient:
         """Where a script goes: in a cluster, redis-py would first ask some node, which may be down, what its key is."""
         if not (isinstance(self.redis, RedisCluster) and command[0] in ("EVAL", "EVALSHA")):
             return {}
-        return {"target_nodes": self.redis.get_node_from_key(command[3])}
+        cluster: Any = self.redis  # It has no types.
+        return {"target_nodes": cluster.get_node_from_key(command[3])}
 
     def _primaries(self) -> list[Any]:
         return list(self.redis.get_primaries())

@@ -1,0 +1,238 @@
+"""The client of the store: a cache's server, asked over connections and with timeouts of its own, and once."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+import pytest
+from django.test import override_settings
+from redis import BlockingConnectionPool, RedisError
+from redis.exceptions import ConnectionError, TimeoutError
+from servers.redis import RedisNode, RedisServer
+from servers.redis_cluster import RedisCluster
+from servers.redis_sentinels import RedisSentinels
+
+from multidb.backends import get_pin_store
+from multidb.backends.redis_client import RedisClient
+from tests.conftest import REDIS
+from tests.servers import started
+
+PASSWORD = "s3/cr:et"
+
+# What a cache may say of its own connections.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "timeouts": {"SOCKET_TIMEOUT": 7, "SOCKET_CONNECT_TIMEOUT": 7},
+    "timeouts of the pool": {"CONNECTION_POOL_KWARGS": {"socket_timeout": 7, "socket_connect_timeout": None}},
+    "retries": {
+        "CONNECTION_POOL_KWARGS": {"retry_on_timeout": True, "retry_on_error": [ConnectionError, TimeoutError]}
+    },
+    "a pool that waits": {
+        "CONNECTION_POOL_CLASS": "redis.BlockingConnectionPool",
+        "CONNECTION_POOL_KWARGS": {"max_connections": 1, "timeout": 7},
+    },
+    "a pool that is small": {"CONNECTION_POOL_KWARGS": {"max_connections": 1}},
+}
+QUERIES = ["", "?socket_timeout=7&socket_connect_timeout=7", "?retry_on_timeout=yes"]
+
+
+@pytest.fixture(scope="module")
+def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    yield from started(request, RedisServer)
+
+
+@pytest.fixture(params=OPTIONS)
+def options(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return OPTIONS[request.param]
+
+
+def cache(location: str | Sequence[str], **options: Any) -> dict[str, Any]:
+    return {"pins": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": location, "OPTIONS": options}}
+
+
+def made(settings: Any, location: str | Sequence[str], timeout: float = 0.25, **options: Any) -> RedisClient:
+    """The client for a cache at ``location`` with ``options``."""
+    settings.CACHES = cache(location, **options)
+    return RedisClient("pins", timeout, False)
+
+
+@contextlib.contextmanager
+def counted(answer: bytes = b"") -> Iterator[tuple[int, list[bytes]]]:
+    """A server that says ``answer`` and hangs up: its port, and what it was sent over each connection."""
+    received: list[bytes] = []
+
+    def talk(listening: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                with closing(connection):
+                    received.append(connection.recv(65536))
+                    connection.sendall(answer)
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        thread = threading.Thread(target=talk, args=(listening,), daemon=True)
+        thread.start()
+        yield listening.getsockname()[1], received
+        listening.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_its_timeouts_are_the_store_s_whatever_the_cache_says(
+    server: RedisServer, settings: Any, options: dict[str, Any], query: str
+) -> None:
+    client = made(settings, server.url + query, 0.3, **options)
+    connection = client.redis.connection_pool.get_connection()
+    connection.connect()
+    assert (connection.socket_timeout, connection.socket_connect_timeout) == (0.3, 0.3)
+    assert connection._sock.gettimeout() == 0.3
+    assert connection.retry.get_retries() == 0
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_nothing_is_tried_twice(settings: Any, options: dict[str, Any], query: str) -> None:
+    """One connection, and no answer over it."""
+    with counted() as (port, received):
+        client = made(settings, f"redis://127.0.0.1:{port}/0{query}", **options)
+        for number in (1, 2):
+            with pytest.raises(ConnectionError):
+                client.answers([("GET", "key")])
+            assert len(received) == number
+
+
+def test_a_command_is_not_sent_again_after_a_timeout(server: RedisServer, settings: Any) -> None:
+    client = made(settings, server.url, CONNECTION_POOL_KWARGS={"retry_on_timeout": True})
+    client.answers([("SET", "count", 0)])
+    server.pause()
+    with pytest.raises(TimeoutError):
+        client.answers([("INCR", "count")])
+    server.resume()
+    assert server.execute("GET", "count") in ("0", "1")
+
+
+def test_nobody_waits_for_a_connection_that_another_has(
+    server: RedisServer, settings: Any, options: dict[str, Any]
+) -> None:
+    client = made(settings, server.url, **options)
+    pool = client.redis.connection_pool
+    taken = [pool.get_connection() for _ in range(3)]
+    assert client.answers([("PING",)]) in ([b"PONG"], [True])
+    assert not isinstance(pool, BlockingConnectionPool)
+    for connection in taken:
+        pool.release(connection)
+
+
+def test_sentinels_are_asked_with_the_same_timeouts_and_once_each(settings: Any) -> None:
+    """Those of the cache stay as they are, but for these."""
+    with counted() as (first, received), counted() as (second, received_too):
+        client = made(
+            settings,
+            "redis://service/0",
+            0.3,
+            CONNECTION_FACTORY="django_redis.pool.SentinelConnectionFactory",
+            SENTINELS=[("127.0.0.1", first), ("127.0.0.1", second)],
+            SENTINEL_KWARGS={"socket_timeout": 7, "client_name": "of-the-cache"},
+        )
+        for sentinel in client.redis.connection_pool.sentinel_manager.sentinels:
+            known = sentinel.connection_pool.connection_kwargs
+            assert (known["socket_timeout"], known["socket_connect_timeout"]) == (0.3, 0.3)
+            assert known["retry"].get_retries() == 0
+            assert known["client_name"] == "of-the-cache"
+        with pytest.raises(RedisError):
+            client.answers([("GET", "key")])
+        assert (len(received), len(received_too)) == (1, 1)
+
+
+def test_the_options_of_the_cache_are_left_as_they_are(redis_sentinels: RedisSentinels, settings: Any) -> None:
+    given = {
+        "CONNECTION_FACTORY": "django_redis.pool.SentinelConnectionFactory",
+        "SENTINELS": redis_sentinels.sentinel_addresses,
+        "SENTINEL_KWARGS": {"socket_timeout": 7},
+        "CONNECTION_POOL_KWARGS": {"max_connections": 3},
+    }
+    client = made(settings, f"redis://{redis_sentinels.service_name}/0", **given)
+    assert client.answers([("GET", "key")]) == [None]
+    assert given["SENTINEL_KWARGS"] == {"socket_timeout": 7}
+    assert given["CONNECTION_POOL_KWARGS"] == {"max_connections": 3}
+
+
+def test_a_cluster_has_the_same_timeouts_and_asks_only_the_nodes_of_the_keys(
+    redis_cluster: RedisCluster, settings: Any
+) -> None:
+    """For scripts, too, whose keys redis-py would have a node tell."""
+    settings.CACHES = cache(redis_cluster.url)
+    client = RedisClient("pins", 0.3, True)
+    key = "key"
+    own = client.redis.get_node_from_key(key).port
+    assert client.answers([("EVAL", "return KEYS[1]", 1, key), ("GET", key)]) == [key.encode(), None]
+    for node in redis_cluster.nodes:
+        node.execute("CONFIG RESETSTAT")
+    assert client.answers([("EVAL", "return KEYS[1]", 1, key), ("EVALSHA", "0" * 40, 1, key)])[0] == key.encode()
+    for node in redis_cluster.nodes:
+        asked = called(node) - OTHERS
+        assert asked == ({"eval", "evalsha"} if node.port == own else set())
+        connection = client.redis.get_redis_connection(client.redis.get_node("127.0.0.1", node.port))
+        known = connection.connection_pool.connection_kwargs
+        assert (known["socket_timeout"], known["socket_connect_timeout"]) == (0.3, 0.3)
+
+
+# What the test itself asks, and a new connection.
+OTHERS = {"config|resetstat", "info", "client|setinfo", "hello"}
+
+
+def called(server: RedisNode) -> set[str]:
+    """The commands that ``server`` was given since its statistics were reset."""
+    statistics = server.execute("INFO", "commandstats")
+    return {name.removeprefix("cmdstat_") for name in statistics if name.startswith("cmdstat_")}
+
+
+def test_a_client_that_decodes_is_told_errors_and_texts(server: RedisServer, settings: Any) -> None:
+    client = made(settings, server.url, CONNECTION_POOL_KWARGS={"decode_responses": True})
+    [text, error] = client.answers([("EVAL", "return 'text'", 0), ("EVALSHA", "0" * 40, 0)])
+    assert text == "text"
+    assert "NOSCRIPT" in f"{type(error).__name__} {error}".upper()
+
+
+def test_another_setting_gives_another_client(server: RedisServer, settings: Any) -> None:
+    settings.CACHES = cache(server.url)
+    settings.MULTIDB_PIN_STORE = {"BACKEND": REDIS, "OPTIONS": {"alias": "pins"}}
+    store: Any = get_pin_store()
+    before = store._client()
+    assert store._client() is before
+    with override_settings(CACHES=cache(server.url.removesuffix("/0") + "/3")):
+        assert store._client().database == 3
+    assert store._client().database == 0
+
+
+LOCKED = {
+    "in the address": ("redis://:s3%2Fcr%3Aet@{}", {}),
+    "in the address, with a user": ("redis://default:s3%2Fcr%3Aet@{}", {}),
+    "as an option": ("redis://{}", {"PASSWORD": PASSWORD}),
+    "of the pool": ("redis://{}", {"CONNECTION_POOL_KWARGS": {"password": PASSWORD}}),
+}
+
+
+@pytest.mark.parametrize("where", LOCKED)
+def test_a_password_is_given(settings: Any, where: str) -> None:
+    location, options = LOCKED[where]
+    with RedisServer() as server:
+        with server.client() as admin:
+            admin.config_set("requirepass", PASSWORD)
+        client = made(settings, location.format(f"127.0.0.1:{server.port}/0"), **options)
+        assert client.answers([("SET", "key", "value"), ("GET", "key")])[1] == b"value"
+
+
+@pytest.mark.parametrize("where", ["in the address", "as an option"])
+def test_a_password_is_given_to_each_node_of_a_cluster(redis_cluster: RedisCluster, settings: Any, where: str) -> None:
+    location, options = LOCKED[where]
+    with contextlib.ExitStack() as stack:
+        for node in redis_cluster.nodes:
+            admin = stack.enter_context(node.client())
+            admin.config_set("requirepass", PASSWORD)
+            stack.callback(admin.config_set, "requirepass", "")
+        settings.CACHES = cache(location.format(f"127.0.0.1:{redis_cluster.nodes[0].port}/0"), **options)
+        client = RedisClient("pins", 0.25, True)
+        assert client.answers([("GET", f"key {number}") for number in range(30)]) == [None] * 30
