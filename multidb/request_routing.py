@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
-from django.core.exceptions import SynchronousOnlyOperation
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.db import connections
 from django.db.transaction import Atomic
 from django.http import HttpRequest
@@ -13,7 +13,7 @@ from django.utils.functional import LazyObject
 from multidb import health
 from multidb.conf import conf
 from multidb.health import Link
-from multidb.log import say_once
+from multidb.log import complain, say_once
 from multidb.pins import Pin, PinStoreUnavailable
 from multidb.replicas import choose, choose_replayed, topology
 from multidb.routing import Forced, Routing, pop, push
@@ -104,10 +104,11 @@ class RequestRouting(Routing):
         if self.pin is None:
             return None
         try:
-            kept = self._found_by.issubset(self._store.client(self._request))
-        except (PinStoreUnavailable, SynchronousOnlyOperation):
+            client = self._client_so_far()
+        except SynchronousOnlyOperation:
             return None
-        return None if kept else self.pin.held(time.time(), conf.pinning_seconds)
+        is_kept = client is _UNKNOWN_CLIENT or self._found_by.issubset(client)
+        return None if is_kept else self.pin.held(time.time(), conf.pinning_seconds)
 
     def is_of(self, request: HttpRequest) -> bool:
         return request is self._request
@@ -169,12 +170,8 @@ class RequestRouting(Routing):
         """Ask the store, while its own reads go to the primary. Return whether that has settled the question."""
         push(Forced.PRIMARY, self)
         try:
-            try:
-                client = self._store.client(self._request)
-                self._client_may_change = self._store.client_may_change
-            except PinStoreUnavailable:
-                client = _UNKNOWN_CLIENT
-                self._client_may_change = False
+            client = self._client_so_far()
+            self._client_may_change = self._store.client_may_change and client is not _UNKNOWN_CLIENT
             if client != self._client:
                 self._load(client)
             self.store_down = self._load_failed
@@ -185,6 +182,17 @@ class RequestRouting(Routing):
         finally:
             pop(self)
         return True
+
+    def _client_so_far(self) -> Collection[str]:
+        try:
+            return self._store.client(self._request)
+        except (SynchronousOnlyOperation, ImproperlyConfigured):
+            raise
+        except PinStoreUnavailable:
+            return _UNKNOWN_CLIENT
+        except Exception as error:
+            complain("What pins of a client are filed under cannot be told:", error)
+            return _UNKNOWN_CLIENT
 
     def _load(self, client: Collection[str]) -> None:
         try:

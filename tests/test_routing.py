@@ -170,6 +170,19 @@ def test_a_pin_found_under_two_clients_keys_is_homeless_without_either(request_:
     assert state.homeless_pin() == pin
 
 
+@pytest.mark.parametrize("error", [PinStoreUnavailable(), RuntimeError("a project's own store")])
+def test_a_store_whose_client_fails_fails_no_request(request_: HttpRequest, error: Exception) -> None:
+    store = CountingStore(PIN)
+    state = begin(request_, store)
+
+    def fail(request: HttpRequest) -> list[str]:
+        raise error
+
+    store.client = fail
+    assert read() == "default"
+    assert state.homeless_pin() is None
+
+
 def test_a_key_that_could_not_be_told_once_is_asked_for_again_when_it_can(request_: HttpRequest) -> None:
     store = CountingStore(None, None, PIN)
     store.client_may_change = True

@@ -10,6 +10,7 @@ from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation, SynchronousOnlyOperation
 from django.db import DataError
+from django.db.transaction import TransactionManagementError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
@@ -28,6 +29,7 @@ ERRORS_OF_ONE_REQUEST = (
     DataError,
     LookupError,
     SuspiciousOperation,
+    TransactionManagementError,
     TypeError,
     ValueError,
 )

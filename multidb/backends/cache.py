@@ -67,8 +67,8 @@ class CachePinStore(KeyedPinStore):
             self._cache().set(self._marker, self.outage.missing_until, timeout=None)
 
     def _set(self, keys: list[str], text: str, seconds: float) -> bool:
-        failed = self._cache().set_many(dict.fromkeys(keys, text), timeout=math.ceil(seconds))
-        return len(failed) < len(keys)
+        # That of django-redis returns None.
+        return not self._cache().set_many(dict.fromkeys(keys, text), timeout=math.ceil(seconds))
 
     def _check_cache(self) -> list[CheckMessage]:
         cache = self._cache()

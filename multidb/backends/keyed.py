@@ -122,7 +122,7 @@ class KeyedPinStore(PinStore):
 
     @abstractmethod
     def _set(self, keys: list[str], text: str, seconds: float) -> bool:
-        """Keep ``text`` under each of ``keys`` for ``seconds``. Return whether one took it. May raise anything."""
+        """Keep ``text`` under each of ``keys`` for ``seconds``. Return whether all took it. May raise anything."""
 
     def _keys(self, request: HttpRequest, secret: str | bytes) -> list[str]:
         keys = []

@@ -1,6 +1,7 @@
 """Outage: whether the pin store is down, and until when pins may be missing from it."""
 
 import math
+import threading
 import time
 from time import monotonic
 
@@ -18,6 +19,7 @@ class Outage:
         self._store = store
         self._breaker = Breaker(lambda: conf.retry_seconds, self._announce_down, self._announce_up)
         self._others_may_owe_until = -math.inf
+        self._lock = threading.Lock()
         self.missing_until = 0
         """Until when pins that the store has lost, or never got, may still hold: milliseconds since the epoch."""
 
@@ -35,11 +37,15 @@ class Outage:
 
     def miss_until(self, milliseconds: int) -> None:
         """Pins may be missing from the store that hold until ``milliseconds`` since the epoch."""
-        self.missing_until = max(self.missing_until, milliseconds)
+        with self._lock:
+            self.missing_until = max(self.missing_until, milliseconds)
 
     def lost_all(self) -> None:
         """The store has lost every pin that it had: it came back empty, or another server answers in its place."""
+        is_known = self.missing_until > time.time() * 1000
         self.miss_for(conf.pinning_seconds)
+        if is_known:
+            return
         logger.warning(
             "The pin store %s is new, or may have lost pins: until those have run out, for %g seconds, reads go by "
             "MULTIDB_PIN_STORE_DOWN.",
@@ -54,8 +60,9 @@ class Outage:
     def may_miss_pins(self) -> bool:
         """Is a pin that the store does not have perhaps one that it has lost, or that is still to come?"""
         now, longest = time.time(), conf.pinning_seconds
-        if self.missing_until > latest_milliseconds(now, longest):
-            self.missing_until = 0  # Set by a clock that has jumped.
+        with self._lock:
+            if self.missing_until > latest_milliseconds(now, longest):
+                self.missing_until = 0  # Set by a clock that has jumped.
         return now * 1000 < self.missing_until or monotonic() < self._others_may_owe_until
 
     def _announce_down(self, store: str, error: object) -> None:

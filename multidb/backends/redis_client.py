@@ -111,7 +111,8 @@ def _cluster(factory: Any, addresses: list[str], limits: Mapping[str, Any]) -> R
     nodes = [node_class(node["host"], node.get("port", 6379)) for node in map(parse_url, addresses[1:])]
     parameters = factory.make_connection_params(addresses[0])
     known = {name: value for name, value in parameters.items() if name in ("username", "password")}
-    return RedisCluster(url=addresses[0], startup_nodes=nodes, **known, **limits)
+    # Without what follows the address: timeouts there would win over ours.
+    return RedisCluster(url=addresses[0].partition("?")[0], startup_nodes=nodes, **known, **limits)
 
 
 def _options(given: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from django.http import HttpResponse
 from django.test import Client, RequestFactory
 
 from multidb.backends import get_pin_store
-from multidb.pins import Pin
+from multidb.pins import Pin, PinStoreUnavailable
 from tests.conftest import CACHE, Ahead, Clock
 
 
@@ -40,15 +40,19 @@ class RefusingOne(LocMemCache):
         return [refused]
 
 
-def test_a_pin_that_the_cache_took_under_one_key_needs_no_cookie(rf: RequestFactory, settings, clock: Clock) -> None:
+def test_a_pin_that_the_cache_took_under_one_key_only_goes_into_the_cookie_too(
+    rf: RequestFactory, settings, clock: Clock
+) -> None:
     settings.CACHES = {"default": {"BACKEND": f"{__name__}.RefusingOne", "LOCATION": "one"}}
     settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE}
     get_pin_store().declare_new()
     request, response = rf.get("/", headers={"authorization": "Token x"}), HttpResponse()
     request.user = User(pk=7)
     get_pin_store().save(request, response, Pin.on(["default"], clock() + 10))
-    assert not response.cookies
-    assert get_pin_store().load(request) is not None
+    assert response.cookies
+    with pytest.raises(PinStoreUnavailable) as raised:  # Whoever has the other key only may have no cookie.
+        get_pin_store().load(request)
+    assert raised.value.pin is not None
 
 
 def test_a_pin_of_less_than_a_second_is_kept(local_cache: None, rf: RequestFactory, settings, clock: Clock) -> None:
@@ -119,6 +123,26 @@ def test_a_pin_that_the_cache_refused_without_an_error_is_missed_too(settings: A
     assert reason() == "replica"
     Client().post("/nothing", headers={"authorization": "Token x"})
     assert reason() == "store down"
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+def test_the_cache_may_be_one_of_django_redis(real_redis: Any, settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+    settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE, "OPTIONS": {"alias": "pins"}}
+    get_pin_store().declare_new()
+    response = Client().post("/nothing", headers={"authorization": "Token x"})
+    assert not response.cookies
+    assert reason() == "pinned"
+    assert Client().get("/read", headers={"authorization": "Token y"}).json()["reason"] == "replica"
+    assert not caplog.records
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+def test_a_cache_that_forgets_all_says_so_once(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Such as one that swallows its errors."""
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
+    settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE}
+    assert [reason() for _ in range(3)] == ["store down"] * 3
+    assert len(caplog.records) == 1
 
 
 @pytest.mark.django_db(transaction=True, databases="__all__")
