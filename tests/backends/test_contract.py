@@ -346,6 +346,7 @@ class ReadingStore(PinStore):
 def test_a_store_reads_from_the_primary(settings, client, async_client) -> None:
     """Also while it saves the pin of a request that reads from a replica."""
     settings.MULTIDB_PIN_STORE = {"BACKEND": f"{__name__}.ReadingStore"}
+    ReadingStore.aliases.clear()
     assert client.get("/marked?write=yes").json()["reason"] == "replica"
     assert async_to_sync(async_client.get)("/marked?write=yes").status_code == 200
     assert ReadingStore.aliases == ["default"] * 6
