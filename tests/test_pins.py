@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from multidb.pins import CLOCK_SKEW_SECONDS, Hold, Pin
+from tests.conftest import lines
 
 NOW = 1_700_000_000.0
 
@@ -89,6 +90,9 @@ def test_the_seconds_left_are_those_of_the_longest_hold() -> None:
 @pytest.mark.parametrize(
     "position", ["2", '"x"', "{}", '{"lsn":5}', '{"lsn":"0"}', '{"lsn":"zzz"}', '{"":"0000000000000001"}']
 )
-def test_a_position_that_is_none_leaves_the_hold_and_those_on_other_primaries_to_their_time(position: str) -> None:
+def test_a_position_that_is_none_leaves_the_hold_and_those_on_other_primaries_to_their_time(
+    position: str, caplog: pytest.LogCaptureFixture
+) -> None:
     pin = Pin.decode(f'{{"default":[1,{position}],"users":[2,{{"lsn":"0000000000000001"}}]}}')
     assert pin == Pin({"default": Hold(1), "users": Hold(2, {"lsn": "0000000000000001"})})
+    assert lines(caplog) == ["A pin has a position that is none: it holds for its seconds."]

@@ -1,5 +1,7 @@
 """The rules, in their order: the first that applies decides."""
 
+from typing import Any
+
 import pytest
 from django.contrib.sessions.models import Session
 from django.db import connections, router, transaction
@@ -226,6 +228,18 @@ class ReadsFromReplica:
         return "users-replica"
 
 
+class Asked:
+    """A router that notes what it is asked."""
+
+    asked: list[tuple[Any, ...]]
+
+    def db_for_write(self, model, **hints):
+        self.asked.append((model, hints))
+
+    def allow_migrate(self, db, app_label, **hints):
+        self.asked.append((db, app_label, hints))
+
+
 class Silent:
     """A router without any of the methods asked for."""
 
@@ -261,6 +275,22 @@ class TestSeveralPrimaries:
         assert router.db_for_write(Session) == "users"
         assert router.db_for_read(Session) == "replica-1"
 
+    def test_the_routers_after_ours_are_told_all_that_ours_is_told(self, settings, monkeypatch) -> None:
+        settings.DATABASE_ROUTERS = ["multidb.ReplicaRouter", f"{__name__}.Asked"]
+        monkeypatch.setattr(Asked, "asked", [], raising=False)
+        post, ours = Post(), router.routers[0]
+        router.db_for_read(Post, instance=post)
+        router.db_for_write(Post, instance=post)
+        ours.allow_relation(post, post)
+        assert Asked.asked == [(Post, {"instance": post})] * 4
+        Asked.asked.clear()
+        ours.allow_migrate("default", "tests", "post", fake=True)
+        ours.allow_syncdb("default", "tests")
+        assert Asked.asked == [
+            ("default", "tests", {"model_name": "post", "fake": True}),
+            ("default", "tests", {"model_name": None}),
+        ]
+
     def test_a_replica_given_for_a_primary_stands_for_its_primary(self, settings) -> None:
         settings.DATABASE_ROUTERS = ["multidb.ReplicaRouter", f"{__name__}.ReadsFromReplica"]
         assert router.db_for_write(Post) == "users"
@@ -276,6 +306,8 @@ class TestSeveralPrimaries:
         assert router.allow_migrate("default", "tests") is True
         assert router.allow_migrate("users", "sessions") is True
         assert router.allow_migrate("default", "sessions") is False
+        assert router.routers[0].allow_migrate("default", "tests") is True
+        assert router.routers[0].allow_migrate("default", "sessions") is False
         assert router.routers[0].allow_syncdb("replica-1", Post) is False
 
     @pytest.mark.parametrize("replica", ["replica-1", "users-replica"])
