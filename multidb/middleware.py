@@ -76,10 +76,8 @@ class PinningRouterMiddleware(MiddlewareMixin):
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Pin the client if its request wrote. Returns ``response``."""
         with use_primary_db:
-            written = _written(request, response)
-            pin = _pin(request, positions_after(written))
-            if pin is not None:
-                get_pin_store().save(request, response, pin)
+            if written := _written(request, response):
+                get_pin_store().save(request, response, _pin(request, positions_after(written)))
         return streamed_in(routing.current(), response)
 
     async def aprocess_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
@@ -87,11 +85,10 @@ class PinningRouterMiddleware(MiddlewareMixin):
         if type(self).process_response is not PinningRouterMiddleware.process_response:
             return await sync_to_async(self.process_response)(request, response)
         with use_primary_db:
-            written = _written(request, response)
-            asks = written and conf.pinning_until == "replayed"
-            pin = _pin(request, await sync_to_async(positions_after)(written) if asks else dict.fromkeys(written))
-            if pin is not None:
-                await get_pin_store().asave(request, response, pin)
+            if written := _written(request, response):
+                asks = conf.pinning_until == "replayed"
+                positions = await sync_to_async(positions_after)(written) if asks else dict.fromkeys(written)
+                await get_pin_store().asave(request, response, _pin(request, positions))
         return streamed_in(routing.current(), response)
 
     def process_template_response(self, request: HttpRequest, response: Any) -> Any:
@@ -138,16 +135,11 @@ def pinning_seconds() -> int | float:
     return conf.pinning_seconds
 
 
-def _pin(request: HttpRequest, written: Mapping[str, Mapping[str, str] | None]) -> Pin | None:
+def _pin(request: HttpRequest, written: Mapping[str, Mapping[str, str] | None]) -> Pin:
     """What is to be kept for the client: a pin on the primaries ``written``, each with its position, from now on,
     merged with the one that the client came with.
-
-    If it wrote to none, that one alone, and only where its key has changed.
     """
-    state = _state_of(request)
-    if not written:
-        return state.homeless_pin()
-    return Pin.on(written, time.time() + conf.pinning_seconds).merge(state.pin)
+    return Pin.on(written, time.time() + conf.pinning_seconds).merge(_state_of(request).pin)
 
 
 def _written(request: HttpRequest, response: HttpResponseBase) -> Collection[str]:

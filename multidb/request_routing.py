@@ -1,6 +1,5 @@
 """RequestRouting: the routing of one request: its pin, what it wrote, and the replica that it keeps."""
 
-import time
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
@@ -47,7 +46,6 @@ class RequestRouting(Routing):
         self._client: Collection[str] | None = None
         self._client_may_change = store.client_may_change
         self._load_failed = False
-        self._found_by: set[str] = set()
         # What of the pin a replica could end; ``None`` is what only its time ends.
         self._positions: dict[str, Mapping[str, str] | None] = {}
         self._replicas: dict[str, str] = {}
@@ -99,16 +97,6 @@ class RequestRouting(Routing):
         if replica is None:
             replica = self._keep(primary, choose(primary, self._dead))
         return replica
-
-    def homeless_pin(self) -> Pin | None:
-        if self.pin is None:
-            return None
-        try:
-            client = self._client_so_far()
-        except SynchronousOnlyOperation:
-            return None
-        is_kept = client is _UNKNOWN_CLIENT or self._found_by.issubset(client)
-        return None if is_kept else self.pin.held(time.time(), conf.pinning_seconds)
 
     def is_of(self, request: HttpRequest) -> bool:
         return request is self._request
@@ -202,7 +190,6 @@ class RequestRouting(Routing):
         self._load_failed = not is_sure and conf.pin_store_down == "primary"
         if pin is not None:
             self.pin = pin.merge(self.pin)
-            self._found_by |= set(client)
             self._positions = _positions(self.pin)
         # After the pin: another thread of this request that sees it asks no more.
         self._client = client

@@ -61,10 +61,6 @@ class Routing:
         """The replica of ``primary`` for the next read; ``primary`` itself where none can be asked."""
         return choose(primary)
 
-    def homeless_pin(self) -> Pin | None:
-        """The pin that was found under a key which the client no longer has: its session's key has changed."""
-        return None
-
     def is_of(self, request: HttpRequest) -> bool:
         """Is this the routing of ``request``?"""
         return False

@@ -149,6 +149,21 @@ def test_a_pin_follows_a_client_who_logs_in_by_a_link(
     assert client.get("/read").json()["reason"] == "pinned"
 
 
+@pytest.mark.parametrize(("begins", "path"), [("/remember", "/log-in"), ("/log-in", "/log-out")])
+def test_a_pin_follows_a_client_whose_log_in_or_out_pins_nobody(
+    store: str, ada: User, client: Client, settings, begins: str, path: str
+) -> None:
+    """It writes only what is ignored, looks no pin up, and ends the session under which there is one."""
+    settings.MULTIDB_PINNING_TRIGGER = "write"
+    settings.MULTIDB_PINNING_IGNORE = ["sessions", "auth.User.last_login"]
+    client.post(begins, {"user": "ada"})
+    client.post("/post", {"text": "mine"})
+    before = client.session.session_key
+    assert pinning_cookie() not in client.post(path, {"user": "ada"}).cookies
+    assert client.session.session_key != before
+    assert client.get("/read").json()["reason"] == "pinned"
+
+
 def test_a_client_known_by_the_project_s_own_key_only_inside_the_view_is_looked_up_then(
     request: pytest.FixtureRequest, keyed_store: str
 ) -> None:

@@ -1,6 +1,5 @@
 """The state of one request: the pin looked up once, when a read needs it, and nothing kept outside a request."""
 
-import time
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from multidb.pinning import this_thread_is_pinned, use_replica
 from multidb.pins import Pin, PinStoreUnavailable
 from multidb.request_routing import RequestRouting
 from multidb.routing import Scope
-from tests.conftest import REPLICAS, Clock, use_store
+from tests.conftest import REPLICAS, use_store
 from tests.models import Post
 
 
@@ -141,46 +140,16 @@ def test_a_client_that_may_change_is_compared_at_each_read_and_looked_up_when_it
     assert read() == "default"
 
 
-@pytest.mark.parametrize(
-    ("now", "is_homeless"), [(["a", "b"], False), (["a", "b", "c"], False), (["b", "c"], True), ([], True)], ids=str
-)
-def test_a_pin_is_homeless_where_a_key_that_found_it_is_gone(
-    request_: HttpRequest, now: list[str], is_homeless: bool
-) -> None:
-    pin = Pin.on(["default"], time.time() + 10)
-    store = CountingStore(pin)
-    store.client = lambda request: ["a", "b"]
-    state = begin(request_, store)
-    assert state.homeless_pin() is None
-    read()
-    store.client = lambda request: now
-    assert state.homeless_pin() == (pin if is_homeless else None)
-
-
-def test_a_pin_found_under_two_clients_keys_is_homeless_without_either(request_: HttpRequest) -> None:
-    """A visitor's and, after the log-in, the user's: the visitor's part is nowhere else."""
-    pin = Pin.on(["default"], time.time() + 10)
-    store = CountingStore(pin, pin, by_user=True)
-    store.client = lambda request: ["session-1"] if "user" not in vars(request) else ["session-2", "user"]
-    state = begin(request_, store)
-    read()
-    request_.user = User(pk=1)
-    read()
-    assert store.loads == 2
-    assert state.homeless_pin() == pin
-
-
 @pytest.mark.parametrize("error", [PinStoreUnavailable(), RuntimeError("a project's own store")])
 def test_a_store_whose_client_fails_fails_no_request(request_: HttpRequest, error: Exception) -> None:
     store = CountingStore(PIN)
-    state = begin(request_, store)
+    begin(request_, store)
 
     def fail(request: HttpRequest) -> list[str]:
         raise error
 
     store.client = fail
     assert read() == "default"
-    assert state.homeless_pin() is None
 
 
 def test_a_key_that_could_not_be_told_once_is_asked_for_again_when_it_can(request_: HttpRequest) -> None:
@@ -200,30 +169,6 @@ def test_a_key_that_could_not_be_told_once_is_asked_for_again_when_it_can(reques
     request_.user = User(pk=1)
     assert read() in REPLICAS
     assert read() == "default"
-
-
-def test_a_pin_that_has_run_out_by_the_end_of_the_request_is_not_homeless(request_: HttpRequest, clock: Clock) -> None:
-    store = CountingStore(Pin.on(["default"], clock() + 10))
-    store.client = lambda request: ["a"]
-    state = begin(request_, store)
-    read()
-    store.client = lambda request: ["b"]
-    clock.advance(11)
-    assert state.homeless_pin() is None
-
-
-@pytest.mark.parametrize("error", [PinStoreUnavailable, SynchronousOnlyOperation])
-def test_a_pin_whose_keys_cannot_be_told_is_left_where_it_is(
-    request_: HttpRequest, error: type[Exception], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    state = begin(request_, CountingStore(PIN))
-    read()
-
-    def client(store: CountingStore, request: HttpRequest) -> list[str]:
-        raise error
-
-    monkeypatch.setattr(CountingStore, "client", client)
-    assert state.homeless_pin() is None
 
 
 def test_a_store_that_could_not_be_asked_for_a_moment_is_not_down_for_the_rest(request_: HttpRequest) -> None:

@@ -14,6 +14,7 @@ from django.db.transaction import TransactionManagementError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
+from multidb.backends.client_session import session_key
 from multidb.backends.outage import Outage
 from multidb.conf import conf
 from multidb.log import complain, say_once
@@ -81,11 +82,12 @@ class PinStore(ABC):
     def save(self, request: HttpRequest, response: HttpResponseBase, pin: Pin) -> None:
         """Keep ``pin`` for the client of ``request``, merged with the one it has. Never raises for a store that fails.
 
-        A pin that the store has no place for, or fails to take, goes to the fallback; every pin does, if reads go to a
-        replica while the store is down.
+        A pin that the store has no place for, or fails to take, goes to the fallback. So does that of a client with a
+        session, which may be saved over, deleted or given another key by a request that knows of no pin; and, if reads
+        go to a replica while the store is down, every pin.
         """
         taken = self._saved(request, response, pin)
-        if self.fallback is not None and not (taken and conf.pin_store_down == "primary"):
+        if self.fallback is not None and not (taken and self._is_safe(request)):
             self.fallback.save(request, response, pin)
 
     async def aload(self, request: HttpRequest) -> Pin | None:
@@ -141,6 +143,10 @@ class PinStore(ABC):
             raise PinStoreUnavailable from error
         self.outage.succeeded()
         return answer
+
+    def _is_safe(self, request: HttpRequest) -> bool:
+        """Will what the store has taken be found by the next request of this client, or reads go to the primary?"""
+        return session_key(request) is None and conf.pin_store_down == "primary"
 
     def _stored(self, request: HttpRequest) -> Pin | None:
         merged: Pin | None = None

@@ -17,7 +17,7 @@ from django.utils.functional import LazyObject, empty
 from django.utils.module_loading import import_string
 
 from multidb.backends.base import PinStore, reading
-from multidb.backends.session import peek
+from multidb.backends.client_session import peek
 from multidb.pins import PinStoreUnavailable
 
 DEFAULT_KEYS = ("user", "session", "authorization")

@@ -29,7 +29,7 @@ Requests = Callable[..., HttpRequest]
 
 @pytest.fixture
 def requests(rf: RequestFactory) -> Requests:
-    """Requests of one client with a session, each with the cookies of the responses before it."""
+    """Requests of one client with a session, each with what the store in use has put into the responses before it."""
     session = SessionStore()
     session["visits"] = 1
     session.save()
@@ -58,8 +58,9 @@ class Browser:
     def request(self, *responses: HttpResponse) -> HttpRequest:
         request = self._rf.get("/")
         request.session = SessionStore(self._session_key)
-        for response in responses:
-            request.COOKIES.update({name: morsel.value for name, morsel in response.cookies.items()})
+        if isinstance(get_pin_store(), SignedCookiePinStore):
+            for response in responses:
+                request.COOKIES.update({name: morsel.value for name, morsel in response.cookies.items()})
         return request
 
 
@@ -159,9 +160,26 @@ def test_a_client_without_a_key_is_pinned_by_the_signed_cookie(store: str, rf: R
     assert get_pin_store().load(request) is not None
 
 
-def test_a_cookie_is_set_only_where_the_cookie_keeps_the_pin(store: str, requests: Requests, clock: Clock) -> None:
-    response = save(get_pin_store(), requests(), Pin.on(["default"], clock() + 10))
-    assert bool(response.cookies) is (store == "cookie")
+def test_a_client_with_a_session_is_pinned_by_the_signed_cookie_too(
+    store: str, requests: Requests, clock: Clock
+) -> None:
+    """A request that knows of no pin may save the session as it was, end it, or give it another key."""
+    pin = Pin.on(["default"], clock() + 10)
+    response = save(get_pin_store(), requests(), pin)
+    assert list(response.cookies) == [pinning_cookie()]
+    assert not response.has_header("Vary")
+    request = requests()
+    request.COOKIES[pinning_cookie()] = response.cookies[pinning_cookie()].value
+    assert SignedCookiePinStore().load(request) == pin
+
+
+def test_a_client_by_a_header_gets_no_cookie_where_the_store_takes_the_pin(
+    store: str, rf: RequestFactory, clock: Clock
+) -> None:
+    response = HttpResponse()
+    request = rf.post("/", headers={"authorization": "Token x"})
+    get_pin_store().save(request, response, Pin.on(["default"], clock() + 10))
+    assert bool(response.cookies) is (store in ("cookie", "session"))
     assert not response.has_header("Vary")
 
 
@@ -170,7 +188,9 @@ def test_a_pin_in_the_fallback_counts_with_the_one_in_the_store(store: str, requ
     response = HttpResponse()
     SignedCookiePinStore().save(requests(), response, Pin.on(["users"], now + 12))
     save(get_pin_store(), requests(), Pin.on(["default"], now + 10))
-    pin = get_pin_store().load(requests(response))
+    request = requests()
+    request.COOKIES[pinning_cookie()] = response.cookies[pinning_cookie()].value
+    pin = get_pin_store().load(request)
     assert "users" in pin.holds
     assert ("default" in pin.holds) is (store != "cookie")
 

@@ -152,12 +152,9 @@ def status(method: str, fault: str, when: str) -> tuple[Client, int]:
 @pytest.mark.parametrize(("engine", "fault"), CASES, indirect=["engine"])
 @pytest.mark.usefixtures("_saved")
 def test_no_request_fails_that_django_answers_and_no_pin_is_lost(
-    request: pytest.FixtureRequest, pins: str, engine: str, fault: str, when: str, settings: Any
+    pins: str, engine: str, fault: str, when: str, settings: Any
 ) -> None:
     """Of one that Django itself fails, the client is not told that its write succeeded."""
-    if pins == "redis" and when == "it was read" and fault in ("deleted", "expired"):
-        reason = "The pin is filed under a session that has gone since it was read, and no cookie is set."
-        request.applymarker(pytest.mark.xfail(not settings.SESSION_SAVE_EVERY_REQUEST, reason=reason, strict=True))
     with_library = settings.MIDDLEWARE
     settings.MIDDLEWARE = [name for name in with_library if name != PINNING]
     expected = {method: status(method, fault, when)[1] for method in ("get", "post")}
@@ -231,12 +228,9 @@ def test_of_two_requests_that_save_the_session_at_once_both_are_answered_and_pin
 
 @pytest.mark.parametrize("engine", ENGINES, indirect=True)
 def test_a_request_that_only_reads_and_saves_the_session_ends_no_pin_that_another_has_set(
-    request: pytest.FixtureRequest, pins: str, engine: str
+    pins: str, engine: str
 ) -> None:
     """It had the session loaded before the other wrote, and saves it afterwards."""
-    if pins == "session":
-        reason = "Sessions are saved whole: the last one overwrites the pin, and no cookie is set."
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     client = visitor()
     second = Client()
     second.cookies = client.cookies

@@ -41,7 +41,7 @@ class Choice:
 
 CHOICES = st.builds(
     Choice,
-    store=st.sampled_from([*STORES, "redis"]),
+    store=st.sampled_from([*STORES, "redis", "table"]),
     until=st.sampled_from(["replayed", "elapsed"]),
     trigger=st.sampled_from(["method", "write"]),
     primaries=st.sampled_from([("default",), ("default", "users")]),

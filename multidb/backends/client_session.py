@@ -1,0 +1,40 @@
+"""What the session of a client tells a store, without a trace of having been asked."""
+
+import re
+from typing import Any
+
+from django.contrib.sessions.backends.base import SessionBase
+from django.http import HttpRequest
+
+_GONE = "_multidb_gone"
+
+# What a session engine makes a key of, and a cookie carries. A client can send anything: NUL, which PostgreSQL refuses,
+# or characters that the table's character set has not.
+SESSION_KEYS = re.compile(r"[!-~]{1,4096}")
+
+
+def session_key(request: HttpRequest) -> str | None:
+    """The key of the client's session, or of one that may have gone; ``None`` where it has none. Loads nothing."""
+    return getattr(getattr(request, "session", None), "session_key", None)
+
+
+def peek(session: SessionBase) -> dict[str, Any] | None:
+    """What is in ``session``, or ``None`` if it has a key, but is gone, or can never have been.
+
+    Leaves no trace of having been there: the response is not made to vary on the session's cookie, nor to delete it.
+    """
+    key = session.session_key
+    if key is not None and (vars(session).get(_GONE) == key or not SESSION_KEYS.fullmatch(key)):
+        return None
+    accessed, modified = session.accessed, session.modified
+    try:
+        content = dict(session.items())
+    finally:
+        session.accessed, session.modified = accessed, modified
+    if session.session_key == key:
+        return content
+    # Loading it has cleared its key. Whoever uses the session shall find that out for themselves.
+    session._session_key = key
+    vars(session).pop("_session_cache", None)
+    vars(session)[_GONE] = key
+    return None
