@@ -9,7 +9,9 @@ from typing import Any, Self
 
 from multidb.log import say_once
 
-CLOCK_SKEW_SECONDS = 60
+# A pin that ends later than one of MULTIDB_PINNING_SECONDS can was written by a process with more of them, as there are
+# while a change of the setting is deployed, or by a clock that has jumped. By this much more it is believed.
+DEPLOYED_SECONDS = 3600
 
 # 16 hexadecimal digits (PostgreSQL) or 20 decimal ones (MariaDB): so they sort as the numbers do.
 SORTABLE = re.compile(r"[0-9A-F]{16}|[0-9]{20}")
@@ -92,8 +94,8 @@ class Pin:
     def held(self, now: float, seconds: float) -> "Pin | None":
         """The part of the pin that holds at ``now``, for at most ``seconds`` more, or ``None``.
 
-        A hold that ends later than any pin written now could, clocks being ``CLOCK_SKEW_SECONDS`` apart at most, was
-        written by a clock that has jumped, and does not count.
+        A hold that ends ``DEPLOYED_SECONDS`` later than any pin written now was written by a clock that has jumped, and
+        does not count.
         """
         longest = math.ceil((now + seconds) * 1000)
         latest = latest_milliseconds(now, seconds)
@@ -111,8 +113,8 @@ class Pin:
 
 
 def latest_milliseconds(now: float, seconds: float) -> int:
-    """The latest time that a clock within ``CLOCK_SKEW_SECONDS`` of ``now`` can write into a pin of ``seconds``."""
-    return math.ceil((now + seconds + CLOCK_SKEW_SECONDS) * 1000)
+    """The latest end of a pin that counts at ``now``, in milliseconds, where a pin is of ``seconds``."""
+    return math.ceil((now + seconds + DEPLOYED_SECONDS) * 1000)
 
 
 def _hold(until: Any, position: Any = None) -> Hold:

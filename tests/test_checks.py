@@ -20,6 +20,7 @@ AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 LOCAL = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 DUMMY = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
 FILES = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": "pins"}
+TABLE = {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "pins"}
 DJANGO_REDIS = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
 NO_LOCATION = {"BACKEND": "django_redis.cache.RedisCache"}
 NO_SCHEME = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "localhost:6379"}
@@ -28,6 +29,10 @@ NO_BACKEND = {"BACKEND": "tests.nowhere.Cache"}
 
 def messages(deploy: bool = False) -> list[CheckMessage]:
     return run_checks(tags=["multidb"], include_deployment_checks=deploy)
+
+
+def holding(cache: dict[str, Any], entries: int) -> dict[str, Any]:
+    return {**cache, "OPTIONS": {"MAX_ENTRIES": entries}}
 
 
 def store(backend: str, **options: Any) -> dict[str, Any]:
@@ -116,6 +121,12 @@ DOUBTFUL = [
     ("multidb.E023", "django_redis", {"MULTIDB_PIN_STORE": store(REDIS), "CACHES": {"default": LOCAL}}),
     ("multidb.W024", "LocMemCache", {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": LOCAL}}),
     ("multidb.W024", "DummyCache", {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": DUMMY}}),
+    ("multidb.W032", "drops entries beyond 300", {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": FILES}}),
+    (
+        "multidb.W032",
+        "drops entries beyond 9999",
+        {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": holding(TABLE, 9999)}},
+    ),
     ("multidb.E026", "MIDDLEWARE", {"MULTIDB_PIN_STORE": store(SESSION), "MIDDLEWARE": [PINNING, SESSIONS]}),
     ("multidb.E026", "MIDDLEWARE", {"MULTIDB_PIN_STORE": store(SESSION), "MIDDLEWARE": [PINNING]}),
     (
@@ -148,7 +159,7 @@ def test_what_is_impossible_or_doubtful_together_is_reported_alone(
     "values",
     [
         {"MULTIDB_PIN_STORE": store(SESSION)},
-        {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": FILES}},
+        {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": holding(FILES, 10_000)}},
         {"MULTIDB_PIN_STORE": store(REDIS), "CACHES": {"default": DJANGO_REDIS}},
         {"MULTIDB_PIN_STORE": store(REDIS, keys=["user"]), "CACHES": {"default": DJANGO_REDIS}},
         {"MULTIDB_PINNING_COOKIE_SAMESITE": "None", "MULTIDB_PINNING_COOKIE_SECURE": True},

@@ -1,6 +1,7 @@
 """Where pins are kept."""
 
 import inspect
+import threading
 from typing import Any
 
 from django.utils.module_loading import import_string
@@ -17,13 +18,18 @@ def get_pin_store() -> PinStore:
     Raises ``ImproperlyConfigured`` if the setting is impossible.
     """
     global _built
-    setting = conf.raw_pin_store
-    if _built is None or _built[0] is not setting:
-        _built = setting, _build(conf.pin_store)
-    return _built[1]
+    setting, built = conf.raw_pin_store, _built
+    if built is not None and built[0] is setting:
+        return built[1]
+    with _building:  # A store remembers what it could not take: there is one.
+        if _built is None or _built[0] is not setting:
+            _built = setting, _build(conf.pin_store)
+        return _built[1]
 
 
 _built: tuple[Any, PinStore] | None = None
+
+_building = threading.RLock()
 
 
 def _build(setting: PinStoreSetting) -> PinStore:

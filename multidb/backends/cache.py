@@ -1,52 +1,29 @@
 """CachePinStore: pins in any Django cache."""
 
 import math
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from django.conf import settings
 from django.core.cache import BaseCache, InvalidCacheBackendError, caches
+from django.core.cache.backends.db import DatabaseCache
 from django.core.cache.backends.dummy import DummyCache
+from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage, Warning
-from django.core.exceptions import ImproperlyConfigured
 
-from multidb.backends.keyed import DEFAULT_KEYS, DEFAULT_PREFIX, KeyedPinStore
-from multidb.setting_error import SettingError
+from multidb.backends.aliased import AliasedPinStore
 
-# What an error message quotes, which may be a part of an address with a password in it.
-QUOTED = re.compile(r"'[^']*'")
+# A site with fewer entries than this in its cache, other things included, has few clients.
+FEW_ENTRIES = 10_000
 
 
-class CachePinStore(KeyedPinStore):
+class CachePinStore(AliasedPinStore):
     """Keeps pins in the Django cache ``alias``: Memcached, the database, Redis, whatever all workers share.
 
     One round trip to read. To write takes two, and since a cache cannot merge, of two responses that are written at
-    the same moment the last one stands: use ``RedisPinStore`` where you have Redis. How long it may hang is for the
-    cache to say.
+    the same moment the last one stands: use ``RedisPinStore`` where you have Redis. How long it may hang, and how many
+    pins it can hold, is for the cache to say.
     """
-
-    def __init__(
-        self,
-        *,
-        alias: str = "default",
-        keys: Iterable[str] = DEFAULT_KEYS,
-        prefix: str = DEFAULT_PREFIX,
-    ) -> None:
-        super().__init__(keys=keys, prefix=prefix)
-        if not isinstance(alias, str):
-            raise ImproperlyConfigured(f"The option alias is {alias!r}. Name a cache in CACHES.")
-        self._alias = alias
-
-    def check(self) -> list[CheckMessage]:
-        try:
-            messages = self._check_cache()
-        except SettingError as error:
-            messages = [error.as_check()]
-        except Exception as error:
-            messages = [self._cache_error(error).as_check()]
-        return [*super().check(), *messages]
 
     def declare_new(self) -> None:
         self._cache().set(self._marker, 0, timeout=None)
@@ -72,27 +49,32 @@ class CachePinStore(KeyedPinStore):
 
     def _check_cache(self) -> list[CheckMessage]:
         cache = self._cache()
-        if not isinstance(cache, LocMemCache | DummyCache):
-            return []
-        return [
-            Warning(
+        return [*self._check_others_see(cache), *self._check_room(cache)]
+
+    def _check_others_see(self, cache: BaseCache) -> Iterator[CheckMessage]:
+        if isinstance(cache, LocMemCache | DummyCache):
+            yield Warning(
                 f"MULTIDB_PIN_STORE keeps pins in the cache {self._alias!r}, a {type(cache).__name__}: other processes "
                 "do not see them.",
                 hint="Name a cache that all workers share.",
                 id="multidb.W024",
             )
-        ]
+
+    def _check_room(self, cache: Any) -> Iterator[CheckMessage]:
+        # https://docs.djangoproject.com/en/stable/topics/cache/#cache-arguments
+        if isinstance(cache, DatabaseCache | FileBasedCache) and cache._max_entries < FEW_ENTRIES:
+            yield Warning(
+                f"MULTIDB_PIN_STORE keeps pins in the cache {self._alias!r}, which drops entries beyond "
+                f"{cache._max_entries}, among them pins that still hold.",
+                hint=(
+                    f"Set MAX_ENTRIES in its OPTIONS to {FEW_ENTRIES} or more: three for each client that may write "
+                    "within MULTIDB_PINNING_SECONDS. Or use RedisPinStore."
+                ),
+                id="multidb.W032",
+            )
 
     def _cache(self) -> BaseCache:
         try:
             return caches[self._alias]
         except InvalidCacheBackendError as error:
             raise self._cache_error(error) from error
-
-    def _cache_error(self, error: Exception) -> SettingError:
-        what = str(error) if isinstance(error, ImproperlyConfigured) else QUOTED.sub("'...'", str(error))
-        return SettingError(
-            "multidb.E022",
-            f"MULTIDB_PIN_STORE names the cache {self._alias!r}, which cannot be used: {type(error).__name__}: {what}",
-            f"Allowed: {', '.join(map(repr, settings.CACHES))}.",
-        )

@@ -16,7 +16,7 @@ from django.utils.crypto import salted_hmac
 from django.utils.functional import LazyObject, empty
 from django.utils.module_loading import import_string
 
-from multidb.backends.base import PinStore, reading
+from multidb.backends.base import ERRORS_OF_ONE_REQUEST, PinStore, reading
 from multidb.backends.client_session import peek
 from multidb.pins import PinStoreUnavailable
 
@@ -104,12 +104,15 @@ class KeyedPinStore(PinStore):
         keys = self._keys(request, settings.SECRET_KEY)
         if not keys:
             return False
-        taken = False
         try:
             taken = self._asked(self._set, keys, text, seconds)
-        finally:
-            if not taken:
-                self._not_taken(keys, text, seconds)
+        except ERRORS_OF_ONE_REQUEST:
+            raise  # To bring the same later would fail again, and for everybody.
+        except BaseException:  # Also of a worker that is told to end: it may yet go on.
+            self._not_taken(keys, text, seconds)
+            raise
+        if not taken:
+            self._not_taken(keys, text, seconds)
         return taken
 
     def _not_taken(self, keys: list[str], text: str, seconds: float) -> None:

@@ -9,7 +9,8 @@ from multidb import signals
 from multidb.breaker import JITTER, Breaker
 from multidb.conf import conf
 from multidb.log import logger
-from multidb.pins import latest_milliseconds
+
+CLOCK_SKEW_SECONDS = 60
 
 
 class Outage:
@@ -59,9 +60,9 @@ class Outage:
 
     def may_miss_pins(self) -> bool:
         """Is a pin that the store does not have perhaps one that it has lost, or that is still to come?"""
-        now, longest = time.time(), conf.pinning_seconds
+        now = time.time()
         with self._lock:
-            if self.missing_until > latest_milliseconds(now, longest):
+            if self.missing_until > latest_missing(now):
                 self.missing_until = 0  # Set by a clock that has jumped.
         return now * 1000 < self.missing_until or monotonic() < self._others_may_owe_until
 
@@ -74,3 +75,11 @@ class Outage:
         self._others_may_owe_until = monotonic() + min(conf.retry_seconds * (1 + JITTER), conf.pinning_seconds)
         logger.warning("The pin store %s is used again.", store)
         signals.pin_store_up.send_robust(sender=None, store=store)
+
+
+def latest_missing(now: float) -> int:
+    """Until when pins can be missing at ``now``, in milliseconds. A later time was set by a clock that has jumped.
+
+    Nearer than for a pin, which concerns one client: here all of them go to the primary.
+    """
+    return math.ceil((now + conf.pinning_seconds + CLOCK_SKEW_SECONDS) * 1000)

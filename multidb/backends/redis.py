@@ -13,8 +13,9 @@ from django.core.cache import InvalidCacheBackendError
 from django.core.checks import CheckMessage, Warning
 from django.core.exceptions import ImproperlyConfigured
 
-from multidb.backends.cache import CachePinStore
+from multidb.backends.aliased import AliasedPinStore
 from multidb.backends.keyed import DEFAULT_KEYS, DEFAULT_PREFIX
+from multidb.backends.outage import latest_missing
 from multidb.backends.owed import Debt, Owed
 from multidb.backends.redis_scripts import MARK, MERGE
 from multidb.conf import conf
@@ -35,7 +36,7 @@ OK = (b"OK", "OK")
 Command = Sequence[Any]
 
 
-class RedisPinStore(CachePinStore):
+class RedisPinStore(AliasedPinStore):
     """Keeps pins in Redis, by the settings of a django-redis cache but past it: a plain client, no pickle.
 
     ``alias``: the alias in ``CACHES`` whose server is used; keys are not those of the cache. ``timeout``: how long to
@@ -149,7 +150,7 @@ class RedisPinStore(CachePinStore):
         script, digest = _script(marker, client.database)
         text = digest if command == "EVALSHA" else script
         longest = self._milliseconds_in(conf.pinning_seconds)
-        return command, text, 1, marker, longest, latest_milliseconds(time.time(), conf.pinning_seconds), known
+        return command, text, 1, marker, longest, latest_missing(time.time()), known
 
     def _name(self, key: str) -> str:
         """The key in Redis. In a cluster what is in braces decides on which server that is.
@@ -197,10 +198,10 @@ class RedisPinStore(CachePinStore):
 
 def _merge(debt: Debt) -> Command:
     now, seconds = time.time(), conf.pinning_seconds
-    longest = math.ceil(seconds * 1000)
-    milliseconds = min(max(1, math.ceil(debt.until - now * 1000)), longest)
+    milliseconds = min(max(1, math.ceil(debt.until - now * 1000)), math.ceil(seconds * 1000))
+    latest = latest_milliseconds(now, seconds)
     # Not eval(), which the pipeline of a Redis Cluster refuses, though the script is for one key.
-    return "EVAL", MERGE, 1, debt.key, debt.text, milliseconds, latest_milliseconds(now, seconds), longest
+    return "EVAL", MERGE, 1, debt.key, debt.text, milliseconds, latest, math.ceil(latest - now * 1000)
 
 
 def _check_written(client: Any, answers: list[Any]) -> None:

@@ -2,8 +2,8 @@
 
 # Keeps what is later and further of the pin that is there and the one that comes, so that the order in which two
 # responses arrive does not matter. What is there and is no pin is replaced, and so is a hold later than ARGV[3], the
-# latest that a right clock can have written: ``Pin.held`` would not count it, nor what was merged with it. The key ends
-# with the longer of the two pins, in ARGV[4] milliseconds at the latest. Returns OK.
+# latest that counts: ``Pin.held`` would not count it, nor what was merged with it. The key ends with the longer of the
+# two pins, in ARGV[4] milliseconds at the latest. Returns OK.
 MERGE = """
 local function check(primary, hold)
     local is_whole = type(hold[1]) == 'number' and hold[1] % 1 == 0

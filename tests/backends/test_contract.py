@@ -153,6 +153,18 @@ def test_a_pin_ends_at_its_time(store: str, requests: Requests, clock: Clock) ->
     assert get_pin_store().load(requests(response)) is None
 
 
+@pytest.mark.parametrize("seconds", [15, 120])
+def test_while_the_seconds_are_being_changed_a_pin_of_either_counts(
+    store: str, requests: Requests, clock: Clock, settings: Any, seconds: float
+) -> None:
+    """Some processes have the old ones still."""
+    settings.MULTIDB_PINNING_SECONDS = seconds
+    response = save(get_pin_store(), requests(), Pin.on(["default"], clock() + seconds))
+    settings.MULTIDB_PINNING_SECONDS = 135 - seconds
+    pin = get_pin_store().load(requests(response))
+    assert pin.seconds_left(clock()) == pytest.approx(15, abs=0.1)
+
+
 def test_a_client_without_a_key_is_pinned_by_the_signed_cookie(store: str, rf: RequestFactory, clock: Clock) -> None:
     request, response = rf.get("/"), HttpResponse()
     get_pin_store().save(request, response, Pin.on(["default"], clock() + 10))

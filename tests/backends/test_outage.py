@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from multidb.backends.outage import Outage
-from multidb.pins import CLOCK_SKEW_SECONDS
+from multidb.backends.outage import CLOCK_SKEW_SECONDS, Outage
 from tests.conftest import Ahead, Clock
 
 

@@ -111,8 +111,8 @@ def test_a_server_whose_clock_is_ahead_takes_no_pin_from_the_others(
 ) -> None:
     """Its hold is one that nobody counts: it is replaced, not merged."""
     real = time.time
-    monkeypatch.setattr("time.time", lambda: real() + 120)
-    save(rf, real() + 120 + 15)
+    monkeypatch.setattr("time.time", lambda: real() + 7200)
+    save(rf, real() + 7200 + 15)
     monkeypatch.setattr("time.time", real)
     assert get_pin_store().load(rf.get("/", headers=HEADERS)) is None
     until = real() + 15
