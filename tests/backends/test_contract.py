@@ -1,17 +1,14 @@
 """What every pin store does, and what only some do."""
 
-import logging
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
-from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
-from django.db import DataError, router
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
-from django.test import Client, RequestFactory
+from django.test import RequestFactory
 
 from multidb.backends import get_pin_store
 from multidb.backends.base import PinStore
@@ -19,8 +16,7 @@ from multidb.backends.cookie import SignedCookiePinStore
 from multidb.middleware import pinning_cookie
 from multidb.pinning import use_primary_db
 from multidb.pins import Hold, Pin
-from tests.conftest import COOKIE, MORE_KEYED, MORE_STORES, SESSION, Ahead, Clock, use_store
-from tests.models import Post
+from tests.conftest import MORE_KEYED, MORE_STORES, Clock, use_store
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -245,111 +241,6 @@ def test_a_user_is_found_without_a_query_for_it(
         assert get_pin_store().load(Browser(rf, session.session_key).request()) is not None
 
 
-class Broken(PinStore):
-    """A store that fails to read and to write."""
-
-    def _read(self, request: HttpRequest) -> list[str]:
-        raise OSError("the store is down")
-
-    def _write(self, request: HttpRequest, response: HttpResponse, text: str, seconds: float) -> bool:
-        raise OSError("the store is down")
-
-
-def test_a_store_that_fails_loses_no_pin_and_fails_no_request(
-    settings, client, caplog: pytest.LogCaptureFixture
-) -> None:
-    settings.MULTIDB_PIN_STORE = {"BACKEND": f"{__name__}.Broken"}
-    with caplog.at_level(logging.CRITICAL, logger="multidb"):
-        assert client.get("/read").json()["reason"] == "store down"
-        client.post("/nothing")
-        assert client.get("/read").json()["reason"] == "pinned"
-
-
-class OwnPinStore(PinStore):
-    """A project's own store: pins by the address of the client, in this process."""
-
-    def __init__(self, *, places: dict | None = None) -> None:
-        self._texts = {} if places is None else places
-
-    def _read(self, request: HttpRequest) -> list[str | None]:
-        return [self._texts.get(request.META["REMOTE_ADDR"])]
-
-    def _write(self, request: HttpRequest, response: HttpResponse, text: str, seconds: float) -> bool:
-        self._texts[request.META["REMOTE_ADDR"]] = text
-        return True
-
-
-class Flaky(OwnPinStore):
-    """A store of a project, which can be told to fail."""
-
-    error: ClassVar[Exception | None] = None
-
-    def _read(self, request: HttpRequest) -> list[str | None]:
-        return super()._read(request) if self.error is None else self._fail()
-
-    def _write(self, request: HttpRequest, response: HttpResponse, text: str, seconds: float) -> bool:
-        return super()._write(request, response, text, seconds) if self.error is None else self._fail()
-
-    def _fail(self) -> Any:
-        raise self.error
-
-
-@pytest.fixture
-def flaky(settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception | None], None]:
-    settings.MULTIDB_PIN_STORE = {"BACKEND": f"{__name__}.Flaky"}
-    return lambda error: monkeypatch.setattr(Flaky, "error", error)
-
-
-def reason() -> str:
-    """Of a client without cookies."""
-    return str(Client().get("/read").json()["reason"])
-
-
-def test_a_pin_that_a_project_s_own_store_did_not_take_is_missed_until_it_has_run_out(
-    flaky: Callable[[Exception | None], None], clock: Clock, monotonic: Ahead
-) -> None:
-    assert reason() == "replica"
-    flaky(OSError("the store is down"))
-    Client().post("/nothing")
-    flaky(None)
-    monotonic.now += 6.1
-    assert reason() == "store down"
-    monotonic.now += 6.1
-    clock.advance(14.8)
-    assert reason() == "store down"
-    clock.advance(0.3)
-    assert reason() == "replica"
-
-
-@pytest.mark.parametrize("error", [ValueError(), KeyError(), DataError(), SuspiciousOperation(), ZeroDivisionError()])
-def test_what_one_client_s_request_does_to_the_store_is_no_failure_for_the_others(
-    flaky: Callable[[Exception | None], None], error: Exception
-) -> None:
-    """Else whoever finds such a request sends everybody to the primary."""
-    flaky(error)
-    assert reason() == "store down"
-    assert pinning_cookie() in Client().post("/nothing").cookies
-    flaky(None)
-    assert reason() == "replica"
-
-
-def test_a_store_that_fails_is_logged_once(settings, client, caplog: pytest.LogCaptureFixture) -> None:
-    settings.MULTIDB_PIN_STORE = {"BACKEND": f"{__name__}.Broken"}
-    client.get("/read")
-    client.post("/nothing")
-    messages = [record.message for record in caplog.records if record.name == "multidb"]
-    assert messages == ["The pin store Broken is left alone: OSError: the store is down"]
-
-
-@pytest.mark.parametrize("store", [COOKIE, SESSION])
-def test_an_impossible_setting_is_raised_and_not_logged_away(settings, client, store: str) -> None:
-    settings.MULTIDB_PIN_STORE = {"BACKEND": store}
-    client.get("/remember")
-    settings.MULTIDB_PINNING_SECONDS = -1
-    with pytest.raises(ImproperlyConfigured, match="MULTIDB_PINNING_SECONDS is -1"):
-        get_pin_store().save(client.get("/nothing").wsgi_request, HttpResponse(), Pin.on(["default"], 0))
-
-
 @pytest.mark.parametrize("name", ["session", "fake redis"])
 def test_an_impossible_setting_is_raised_when_a_pin_is_looked_up(
     request: pytest.FixtureRequest, settings, requests: Requests, name: str, clock: Clock
@@ -359,41 +250,3 @@ def test_an_impossible_setting_is_raised_when_a_pin_is_looked_up(
     settings.MULTIDB_PINNING_SECONDS = -1
     with pytest.raises(ImproperlyConfigured, match="MULTIDB_PINNING_SECONDS is -1"):
         get_pin_store().load(requests())
-
-
-class ReadingStore(PinStore):
-    """Notes where its own reads go."""
-
-    aliases: ClassVar[list[str]] = []
-
-    def _read(self, request: HttpRequest) -> list[str]:
-        self.aliases.append(router.db_for_read(Post))
-        return []
-
-    def _write(self, request: HttpRequest, response: HttpResponse, text: str, seconds: float) -> bool:
-        self.aliases.append(router.db_for_read(Post))
-        return True
-
-
-def test_a_store_reads_from_the_primary(settings, client, async_client) -> None:
-    """Also while it saves the pin of a request that reads from a replica."""
-    settings.MULTIDB_PIN_STORE = {"BACKEND": f"{__name__}.ReadingStore"}
-    ReadingStore.aliases.clear()
-    assert client.get("/marked?write=yes").json()["reason"] == "replica"
-    assert async_to_sync(async_client.get)("/marked?write=yes").status_code == 200
-    assert ReadingStore.aliases == ["default"] * 6
-
-
-def test_a_project_s_own_store_needs_two_methods(settings, client) -> None:
-    settings.MULTIDB_PIN_STORE = {"BACKEND": f"{__name__}.OwnPinStore"}
-    client.post("/nothing")
-    client.cookies.clear()
-    assert client.get("/read").json()["reason"] == "pinned"
-    assert client.get("/read", REMOTE_ADDR="10.0.0.2").json()["reason"] == "replica"
-
-
-def test_the_store_is_made_anew_only_when_the_setting_is_another(settings) -> None:
-    first = get_pin_store()
-    assert get_pin_store() is first
-    settings.MULTIDB_PIN_STORE = {"BACKEND": COOKIE}
-    assert get_pin_store() is not first
