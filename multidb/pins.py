@@ -91,6 +91,10 @@ class Pin:
             merged[primary] = hold.merge(merged[primary]) if primary in merged else hold
         return Pin(merged)
 
+    def by_time(self) -> "Pin":
+        """The pin without its positions: only its time ends it."""
+        return Pin({primary: Hold(hold.until) for primary, hold in self.holds.items()})
+
     def held(self, now: float, seconds: float) -> "Pin | None":
         """The part of the pin that holds at ``now``, for at most ``seconds`` more, or ``None``.
 

@@ -1,7 +1,8 @@
 """SignedCookiePinStore: the pin travels with the browser."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import cast
 
 from django.core import signing
 from django.http import HttpRequest
@@ -9,6 +10,7 @@ from django.http.response import HttpResponseBase
 
 from multidb.backends.base import PinStore
 from multidb.conf import conf
+from multidb.log import say_once
 from multidb.pins import Pin
 
 # Browsers need not keep more than this: https://www.rfc-editor.org/rfc/rfc6265#section-6.1
@@ -25,7 +27,8 @@ class SignedCookiePinStore(PinStore):
     """Keeps the pin in a cookie signed with ``SECRET_KEY``; ``SECRET_KEY_FALLBACKS`` are honoured.
 
     The age of a cookie is checked here as well as in the browser: one that is older than ``MULTIDB_PINNING_SECONDS``
-    pins nobody. Needs no server state and no round trip.
+    pins nobody. Needs no server state and no round trip. A pin of so many primaries that their positions do not fit
+    into a cookie is one by the seconds.
     """
 
     asks_by_itself = True
@@ -54,15 +57,26 @@ class SignedCookiePinStore(PinStore):
 
     def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> bool:
         name = conf.pinning_cookie
+        cookie = next((cookie for cookie in _signed(name, text) if len(name) + len(cookie) <= LONGEST_COOKIE), None)
+        if cookie is None:
+            say_once(f"A pin is longer than the {LONGEST_COOKIE} bytes of a cookie, which cannot carry it.")
+            return False
         response.set_cookie(
             name,
-            signing.dumps(text, salt=_salt(name), serializer=_Text),
+            cookie,
             max_age=math.ceil(seconds),
             secure=conf.pinning_cookie_secure,
             httponly=conf.pinning_cookie_httponly,
             samesite=conf.pinning_cookie_samesite,
         )
         return True
+
+
+def _signed(name: str, text: str) -> Iterator[str]:
+    """The cookie that carries the pin ``text``, and then the shorter one that carries it without its positions."""
+    yield signing.dumps(text, salt=_salt(name), serializer=_Text)
+    by_time = cast("Pin", Pin.decode(text)).by_time()
+    yield signing.dumps(by_time.encode(), salt=_salt(name), serializer=_Text)
 
 
 class _Text:

@@ -7,10 +7,10 @@ from django.core import signing
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
-from multidb.backends.cookie import LONGEST_COOKIE, SignedCookiePinStore
+from multidb.backends.cookie import LONGEST_COOKIE, SignedCookiePinStore, _Text
 from multidb.middleware import pinning_cookie
 from multidb.pins import Pin
-from tests.conftest import Clock
+from tests.conftest import Clock, lines
 
 
 def cookie_of(pin: Pin) -> str:
@@ -125,9 +125,27 @@ def test_a_secret_key_that_was_rotated_still_counts(pin: Pin, settings) -> None:
 
 
 def test_one_that_no_browser_need_keep_is_no_pin(clock: Clock) -> None:
-    cookie = cookie_of(Pin.on([f"primary-{number}" for number in range(200)], clock() + 10))
+    pin = Pin.on([f"primary-{number}" for number in range(200)], clock() + 10)
+    salt = f"multidb.backends.cookie:{pinning_cookie()}"
+    cookie = signing.dumps(pin.encode(), salt=salt, serializer=_Text)
     assert len(cookie) > 4096
     assert load(cookie) is None
+
+
+def test_positions_that_do_not_fit_are_left_out(clock: Clock) -> None:
+    positions, until = {f"primary-{number}": {"lsn": "0" * 16} for number in range(60)}, clock() + 10
+    cookie = cookie_of(Pin.on(positions, until))
+    assert len(pinning_cookie()) + len(cookie) <= 4096
+    assert load(cookie) == Pin.on(positions.keys(), until)
+
+
+def test_a_pin_that_does_not_fit_at_all_is_said(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """A browser would drop the cookie without a word."""
+    response = HttpResponse()
+    pin = Pin.on([f"primary-{number}" for number in range(200)], clock() + 10)
+    SignedCookiePinStore().save(HttpRequest(), response, pin)
+    assert not response.cookies
+    assert lines(caplog) == ["A pin is longer than the 4096 bytes of a cookie, which cannot carry it."]
 
 
 def test_it_is_short(pin: Pin) -> None:
