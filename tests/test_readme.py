@@ -83,7 +83,9 @@ def test_a_project_set_up_from_the_readme_works_with_each_store(
         address = f"redis://127.0.0.1:{request.getfixturevalue('redis_port')}/1"
         chosen = block("redis").replace("redis://127.0.0.1:6379/0", address)
     else:
-        files = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(tmp_path / "cache")}
+        backend_of_files = "django.core.cache.backends.filebased.FileBasedCache"
+        room = {"MAX_ENTRIES": 10_000}
+        files = {"BACKEND": backend_of_files, "LOCATION": str(tmp_path / "cache"), "OPTIONS": room}
         chosen = f"CACHES = {{'default': {files!r}}}\nMULTIDB_PIN_STORE = {{'BACKEND': {backend!r}}}\n"
     subprocess.run([sys.executable, "-m", "django", "startproject", "site_", tmp_path], check=True)
     shutil.move(tmp_path / "site_" / "settings.py", tmp_path / "settings.py")

@@ -40,9 +40,9 @@ class RedisPinStore(AliasedPinStore):
     """Keeps pins in Redis, by the settings of a django-redis cache but past it: a plain client, no pickle.
 
     ``alias``: the alias in ``CACHES`` whose server is used; keys are not those of the cache. ``timeout``: how long to
-    wait for a connection and for each answer, in seconds, whatever the cache says. ``cluster``: whether the cache's
-    ``LOCATION`` names nodes of a Redis Cluster. One round trip reads all keys of a request and one writes them, each
-    command for one key only, so that Redis Cluster and Sentinel serve as well.
+    wait each time that a server is asked, to connect and to answer, in seconds, whatever the cache says. ``cluster``:
+    whether the cache's ``LOCATION`` names nodes of a Redis Cluster. One round trip reads all keys of a request and one
+    writes them, each command for one key only, so that Redis Cluster and Sentinel serve as well.
     """
 
     merges = True
@@ -144,7 +144,14 @@ class RedisPinStore(AliasedPinStore):
         missing_until = int(answer)
         if is_other or missing_until == longest:
             self.outage.lost_all()
+            self._mark_others(client, marker)
         self.outage.miss_until(missing_until)
+
+    def _mark_others(self, client: Any, marker: str) -> None:
+        """Leave word with the other markers on that server: else each would be found lost when it is first read."""
+        others = [each for each in self._markers() if each != marker and client.share_server(each, marker)]
+        if others:
+            client.answers([self._mark(client, each, "EVAL", self.outage.missing_until) for each in others])
 
     def _mark(self, client: Any, marker: str, command: str, known: int) -> Command:
         script, digest = _script(marker, client.database)

@@ -14,6 +14,8 @@ from redis.connection import parse_url
 from redis.exceptions import ConnectionError, InvalidResponse, NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
 
+from multidb.backends.redis_time import PunctualPool, punctual, within
+
 # What is about waiting for a connection that others use: here nobody waits.
 WAITING = ("max_connections", "queue_class", "timeout")
 MOST_CONNECTIONS = 2**31
@@ -22,8 +24,8 @@ MOST_CONNECTIONS = 2**31
 class RedisClient:
     """A client of the Redis that the django-redis cache ``alias`` uses.
 
-    To connect, and each answer, takes ``timeout`` seconds at most, and nothing is tried twice. Only that of a cluster
-    connects at once, and may raise anything. Raises ``NotImplementedError`` if the cache is not one of django-redis.
+    To ask a server takes ``timeout`` seconds at most, and nothing is tried twice. Only that of a cluster connects at
+    once, and may raise anything. Raises ``NotImplementedError`` if the cache is not one of django-redis.
     """
 
     def __init__(self, alias: str, timeout: float, is_cluster: bool) -> None:
@@ -34,7 +36,9 @@ class RedisClient:
         location = setting["LOCATION"]
         addresses = location.split(",") if isinstance(location, str) else list(location)
         connect = _cluster if is_cluster else _single
-        self.redis: Any = connect(factory, addresses, limits)
+        self._timeout = timeout
+        with within(timeout * (1 + len(addresses))):
+            self.redis: Any = connect(factory, addresses, limits)
 
     def answers(self, commands: Iterable[Sequence[Any]]) -> list[Any]:
         """What Redis answers to ``commands``, in one round trip; to each node, in a cluster.
@@ -43,7 +47,7 @@ class RedisClient:
         ``RedisError`` for any other failure.
         """
         try:
-            with self.redis.pipeline(transaction=False) as pipeline:
+            with within(self._timeout * self.most_asked), self.redis.pipeline(transaction=False) as pipeline:
                 for command in commands:
                     pipeline.execute_command(*command, **self._target(command))
                 answers: list[Any] = pipeline.execute(raise_on_error=False)
@@ -71,6 +75,10 @@ class RedisClient:
             return 1 + len(self._primaries())
         sentinel: Any = getattr(self.redis.connection_pool, "sentinel_manager", None)
         return 1 if sentinel is None else 1 + len(sentinel.sentinels)
+
+    def share_server(self, key: str, other: str) -> bool:
+        """Are ``key`` and ``other`` on one server of the cluster?"""
+        return bool(self.redis.get_node_from_key(key) == self.redis.get_node_from_key(other))
 
     def evicting_policies(self) -> set[str]:
         """The policies by which the servers evict keys before their time, as far as they can be asked."""
@@ -102,6 +110,9 @@ def _single(factory: Any, addresses: list[str], limits: Mapping[str, Any]) -> Re
     pool = factory.get_connection_pool(factory.make_connection_params(addresses[0]))
     # An address may name timeouts too, which win over the others.
     pool.connection_kwargs.update(limits)
+    sentinels = getattr(getattr(pool, "sentinel_manager", None), "sentinels", [])
+    for each in [pool, *(sentinel.connection_pool for sentinel in sentinels)]:
+        each.connection_class = punctual(each.connection_class)
     client: Redis = factory.redis_client_cls(connection_pool=pool, **factory.redis_client_cls_kwargs)
     return client
 
@@ -112,7 +123,13 @@ def _cluster(factory: Any, addresses: list[str], limits: Mapping[str, Any]) -> R
     parameters = factory.make_connection_params(addresses[0])
     known = {name: value for name, value in parameters.items() if name in ("username", "password")}
     # Without what follows the address: timeouts there would win over ours.
-    return RedisCluster(url=addresses[0].partition("?")[0], startup_nodes=nodes, **known, **limits)
+    return RedisCluster(
+        url=addresses[0].partition("?")[0],
+        startup_nodes=nodes,
+        connection_pool_class=PunctualPool,
+        **known,
+        **limits,
+    )
 
 
 def _options(given: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:

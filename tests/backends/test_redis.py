@@ -10,9 +10,10 @@ from django.core.cache import caches
 from django.http import HttpResponse
 from django.test import RequestFactory
 from redis.client import Pipeline
+from servers.redis_cluster import RedisCluster
 
 from multidb.backends import get_pin_store
-from multidb.pins import Pin
+from multidb.pins import Pin, PinStoreUnavailable
 from tests.conftest import Clock, use_store
 
 GARBAGE = [
@@ -158,3 +159,21 @@ def test_a_fraction_of_a_second_counts(client: Any, rf: RequestFactory, clock: C
     save(rf, clock() + 2.5)
     [key] = keys_of(client)
     assert 2_000 < client.pttl(key) <= 2_502
+
+
+def test_a_cluster_that_has_lost_all_is_found_out_once_for_each_node(
+    request: pytest.FixtureRequest, rf: RequestFactory, redis_cluster: RedisCluster, clock: Clock
+) -> None:
+    """And not again for each of a node's markers, when the first pin beside that is looked up."""
+    use_store(request, "redis cluster")
+    for node in redis_cluster.nodes:
+        node.execute("FLUSHALL")
+        node.execute("SCRIPT FLUSH")
+    store, found_out = get_pin_store(), 0
+    for number in range(100):
+        try:
+            store.load(rf.get("/", headers={"authorization": f"Token {number}"}))
+        except PinStoreUnavailable:
+            found_out += 1
+            clock.advance(15.1)
+    assert found_out == len(redis_cluster.nodes)

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import Any
@@ -169,30 +170,55 @@ def _is_loading(server: RedisServer) -> bool:
 def answers(answer: bytes | None) -> Fault:
     """Something else listens in its place, which gives ``answer`` to whatever it gets; ``None`` is an echo."""
 
+    def talk(connection: socket.socket) -> None:
+        while received := connection.recv(65536):
+            connection.sendall(received if answer is None else answer)
+
     @contextmanager
     def talking(server: RedisServer, settings: Any) -> Iterator[None]:
-        with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-            threading.Thread(target=_talk, args=(listening, answer), daemon=True).start()
-            location = settings.CACHES["pins"]["LOCATION"]
-            _move(settings, f"redis://:the-password@127.0.0.1:{listening.getsockname()[1]}/0")
+        with _in_its_place(settings, talk, ":the-password@"):
             yield
-            _move(settings, location)
-            listening.shutdown(socket.SHUT_RDWR)
 
     return talking
+
+
+@contextmanager
+def _in_its_place(settings: Any, talk: Callable[[socket.socket], None], password: str = "") -> Iterator[None]:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        threading.Thread(target=_serve, args=(listening, talk), daemon=True).start()
+        location = settings.CACHES["pins"]["LOCATION"]
+        _move(settings, f"redis://{password}127.0.0.1:{listening.getsockname()[1]}/0")
+        yield
+        _move(settings, location)
+        listening.shutdown(socket.SHUT_RDWR)
 
 
 def _move(settings: Any, location: str) -> None:
     settings.CACHES = {"pins": {**settings.CACHES["pins"], "LOCATION": location}}
 
 
-def _talk(listening: socket.socket, answer: bytes | None) -> None:
+def _serve(listening: socket.socket, talk: Callable[[socket.socket], None]) -> None:
     with suppress(OSError):
         while True:
             connection, _ = listening.accept()
             with closing(connection), suppress(OSError):
-                while received := connection.recv(65536):
-                    connection.sendall(received if answer is None else answer)
+                talk(connection)
+
+
+@contextmanager
+def is_far_away(server: RedisServer, settings: Any) -> Iterator[None]:
+    """Each answer takes 0.2 seconds, less than the timeout; to connect and to ask takes several."""
+
+    def relay(connection: socket.socket) -> None:
+        with socket.create_connection(("127.0.0.1", server.port)) as redis:
+            while received := connection.recv(65536):
+                redis.sendall(received)
+                answer = redis.recv(65536)
+                time.sleep(0.2)
+                connection.sendall(answer)
+
+    with _in_its_place(settings, relay):
+        yield
 
 
 @contextmanager
@@ -221,6 +247,7 @@ FAULTS: dict[str, Fault] = {
     "frozen": is_frozen,
     "frozen, new connection": is_frozen_and_asked_anew,
     "slow": is_slow,
+    "far away": is_far_away,
     "takes no connection": takes_no_connection,
     "full": is_full,
     "wants a password": has(requirepass="secret"),
@@ -270,6 +297,22 @@ def test_no_request_fails_and_only_one_asks(
         assert reason_without_cookies() == "store down"
         assert reason(Client()) == "replica"
         assert asked == ["asked"]
+
+
+def test_one_whose_answer_trickles_is_not_waited_for(asked: list[str], settings: Any) -> None:
+    """A byte in 0.05 seconds keeps any timeout of the socket's from running out."""
+    bytes_sent: list[bytes] = []
+
+    def trickle(connection: socket.socket) -> None:
+        connection.recv(65536)
+        while len(bytes_sent) < 200:
+            connection.sendall(b"x")
+            bytes_sent.append(b"x")
+            time.sleep(0.05)
+
+    with _in_its_place(settings, trickle):
+        assert reason_without_cookies() == "store down"
+        assert len(bytes_sent) < 100
 
 
 def test_a_pin_that_was_not_taken_is_brought_when_the_server_is_back(

@@ -1,0 +1,78 @@
+"""The time for all that is asked of a Redis, over real sockets."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from multidb.backends import redis_time
+from multidb.backends.redis_time import PunctualSocket, within
+from tests.conftest import Ahead
+
+
+@pytest.fixture
+def ahead(monkeypatch: pytest.MonkeyPatch) -> Ahead:
+    ahead = Ahead()
+    monkeypatch.setattr(redis_time, "monotonic", ahead)
+    return ahead
+
+
+@pytest.fixture
+def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """One end, and the other, which has sent a few bytes."""
+    near, far = socket.socketpair()
+    with near, far:
+        far.sendall(b"abcdefgh")
+        yield near, far
+
+
+CALLS = {
+    "recv": lambda each: each.recv(1),
+    "recv_into": lambda each: each.recv_into(bytearray(1)),
+    "sendall": lambda each: each.sendall(b"x"),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize(("timeout", "seconds", "waits"), [(5, 3, 3), (3, 5, 3), (None, 5, 5), (0, 5, 0)], ids=str)
+def test_a_call_ends_by_its_own_timeout_or_with_the_block(
+    sockets: tuple[socket.socket, socket.socket], ahead: Ahead, call, timeout, seconds, waits
+) -> None:
+    near, _ = sockets
+    punctual = PunctualSocket(near)
+    punctual.settimeout(timeout)
+    assert near.gettimeout() == timeout
+    with within(seconds):
+        call(punctual)
+        assert near.gettimeout() == waits
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_when_the_time_is_up_nothing_is_asked_though_something_is_there(
+    sockets: tuple[socket.socket, socket.socket], ahead: Ahead, call
+) -> None:
+    near, _ = sockets
+    near.settimeout(5)
+    with within(3):
+        ahead.now += 2
+        call(PunctualSocket(near))
+        assert near.gettimeout() == 1
+        ahead.now += 1
+        with pytest.raises(TimeoutError):
+            call(PunctualSocket(near))
+
+
+def test_outside_of_a_block_only_the_timeout_of_the_socket_counts(
+    sockets: tuple[socket.socket, socket.socket], ahead: Ahead
+) -> None:
+    near, _ = sockets
+    near.settimeout(5)
+    with within(1):
+        pass
+    PunctualSocket(near).recv(1)
+    assert near.gettimeout() == 5
+
+
+def test_it_is_a_socket_in_all_else(sockets: tuple[socket.socket, socket.socket]) -> None:
+    near, _ = sockets
+    assert PunctualSocket(near).fileno() == near.fileno()
