@@ -7,14 +7,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import fakeredis
 import pytest
 from asgiref.sync import SyncToAsync
 from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connections
-from servers.redis_cluster import RedisCluster
-from servers.redis_sentinels import RedisSentinels
 
 from multidb import health, log, routing, signals
 from multidb.backends import get_pin_store
@@ -42,56 +39,6 @@ def _unrouted() -> Iterator[None]:
     routing.resume(routing.Scope(routing.Routing()))
     yield
     routing.resume(outer)
-
-
-@pytest.fixture
-def real_redis(redis_port: int, settings: Any) -> Iterator[Any]:
-    """The cache ``pins`` on a real server, emptied."""
-    settings.CACHES = _caches(f"redis://127.0.0.1:{redis_port}/0", {})
-    yield caches["pins"].client.get_client()
-    caches["pins"].client.get_client().flushall()
-    caches["pins"].client.close()
-
-
-@pytest.fixture
-def fake_redis(settings: Any) -> Iterator[Any]:
-    """The cache ``pins`` on a Redis in this process."""
-    settings.CACHES = _caches("redis://fake:6379/0", {"connection_class": fakeredis.FakeRedisConnection})
-    yield caches["pins"].client.get_client()
-    caches["pins"].client.get_client().flushall()
-
-
-@pytest.fixture
-def sentinel_redis(redis_sentinels: RedisSentinels, settings: Any) -> Iterator[None]:
-    """The cache ``pins`` on the primary that real sentinels name, emptied afterwards."""
-    options = {
-        "CONNECTION_FACTORY": "django_redis.pool.SentinelConnectionFactory",
-        "SENTINELS": redis_sentinels.sentinel_addresses,
-    }
-    settings.CACHES = _caches(f"redis://{redis_sentinels.service_name}/0", {}, **options)
-    yield
-    with redis_sentinels.primary.client() as client:
-        client.flushall()
-
-
-@pytest.fixture
-def cluster_redis(redis_cluster: RedisCluster, settings: Any) -> Iterator[None]:
-    """The cache ``pins`` on a real cluster of three nodes, emptied afterwards."""
-    settings.CACHES = _caches(",".join(node.url for node in redis_cluster.nodes), {})
-    yield
-    with redis_cluster.client() as client:
-        client.flushall(target_nodes=client.PRIMARIES)
-
-
-def _caches(location: str, pool: dict[str, Any], **options: Any) -> dict[str, Any]:
-    return {
-        "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
-        "pins": {
-            "BACKEND": "django_redis.cache.RedisCache",
-            "LOCATION": location,
-            "OPTIONS": {"CONNECTION_POOL_KWARGS": pool, **options},
-        },
-    }
 
 
 # Each name, and the fixture that starts what it needs.

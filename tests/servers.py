@@ -1,11 +1,13 @@
-"""Fixtures: real Redis servers on free loopback ports."""
+"""Fixtures: real Redis servers on free loopback ports, and the cache ``pins`` on each, or on one in this process."""
 
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
+import fakeredis
 import pytest
+from django.core.cache import caches
 from servers import ServersMissing
 from servers.redis import RedisServer
 from servers.redis_cluster import RedisCluster
@@ -35,6 +37,56 @@ def redis_cluster_port(redis_cluster: RedisCluster) -> int:
 def redis_sentinels(request: pytest.FixtureRequest) -> Iterator[RedisSentinels]:
     """A real primary, its replica and three sentinels, which the tests share: who ends a server starts it again."""
     yield from started(request, RedisSentinels)
+
+
+@pytest.fixture
+def real_redis(redis_port: int, settings: Any) -> Iterator[Any]:
+    """The cache ``pins`` on a real server, emptied."""
+    settings.CACHES = _caches(f"redis://127.0.0.1:{redis_port}/0", {})
+    yield caches["pins"].client.get_client()
+    caches["pins"].client.get_client().flushall()
+    caches["pins"].client.close()
+
+
+@pytest.fixture
+def fake_redis(settings: Any) -> Iterator[Any]:
+    """The cache ``pins`` on a Redis in this process."""
+    settings.CACHES = _caches("redis://fake:6379/0", {"connection_class": fakeredis.FakeRedisConnection})
+    yield caches["pins"].client.get_client()
+    caches["pins"].client.get_client().flushall()
+
+
+@pytest.fixture
+def sentinel_redis(redis_sentinels: RedisSentinels, settings: Any) -> Iterator[None]:
+    """The cache ``pins`` on the primary that real sentinels name, emptied afterwards."""
+    options = {
+        "CONNECTION_FACTORY": "django_redis.pool.SentinelConnectionFactory",
+        "SENTINELS": redis_sentinels.sentinel_addresses,
+    }
+    settings.CACHES = _caches(f"redis://{redis_sentinels.service_name}/0", {}, **options)
+    yield
+    with redis_sentinels.primary.client() as client:
+        client.flushall()
+
+
+@pytest.fixture
+def cluster_redis(redis_cluster: RedisCluster, settings: Any) -> Iterator[None]:
+    """The cache ``pins`` on a real cluster of three nodes, emptied afterwards."""
+    settings.CACHES = _caches(",".join(node.url for node in redis_cluster.nodes), {})
+    yield
+    with redis_cluster.client() as client:
+        client.flushall(target_nodes=client.PRIMARIES)
+
+
+def _caches(location: str, pool: dict[str, Any], **options: Any) -> dict[str, Any]:
+    return {
+        "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+        "pins": {
+            "BACKEND": "django_redis.cache.RedisCache",
+            "LOCATION": location,
+            "OPTIONS": {"CONNECTION_POOL_KWARGS": pool, **options},
+        },
+    }
 
 
 def started(request: pytest.FixtureRequest, make: Callable[[], AbstractContextManager[Any]]) -> Iterator[Any]:
