@@ -1,5 +1,6 @@
 """A Redis that fails, in every way that one can: no request fails, none waits twice, and no pin is lost."""
 
+import logging
 import socket
 import threading
 import time
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
 TOKEN = {"authorization": "Token ada"}
 
+PASSWORD = "the-password"
+
 
 @pytest.fixture(scope="module")
 def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
@@ -32,7 +35,6 @@ def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
 def asked(server: RedisServer, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The store is on a new server of its own. Each time that it is asked, a name is added to the list."""
     use(settings, server.port)
-    get_pin_store().declare_new()
     asked: list[str] = []
     answers = RedisClient.answers
 
@@ -45,10 +47,11 @@ def asked(server: RedisServer, settings: Any, monkeypatch: pytest.MonkeyPatch) -
     server.execute("FLUSHALL")
 
 
-def use(settings: Any, port: int) -> None:
-    location = f"redis://127.0.0.1:{port}/0"
+def use(settings: Any, port: int, login: str = "") -> None:
+    location = f"redis://{login}127.0.0.1:{port}/0"
     settings.CACHES = {"pins": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": location}}
     settings.MULTIDB_PIN_STORE = {"BACKEND": REDIS, "OPTIONS": {"alias": "pins"}}
+    get_pin_store().declare_new()
 
 
 Fault = Callable[[RedisServer, Any], AbstractContextManager[None]]
@@ -176,18 +179,18 @@ def answers(answer: bytes | None) -> Fault:
 
     @contextmanager
     def talking(server: RedisServer, settings: Any) -> Iterator[None]:
-        with _in_its_place(settings, talk, ":the-password@"):
+        with _in_its_place(server, settings, talk):
             yield
 
     return talking
 
 
 @contextmanager
-def _in_its_place(settings: Any, talk: Callable[[socket.socket], None], password: str = "") -> Iterator[None]:
+def _in_its_place(server: RedisServer, settings: Any, talk: Callable[[socket.socket], None]) -> Iterator[None]:
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         threading.Thread(target=_serve, args=(listening, talk), daemon=True).start()
         location = settings.CACHES["pins"]["LOCATION"]
-        _move(settings, f"redis://{password}127.0.0.1:{listening.getsockname()[1]}/0")
+        _move(settings, location.replace(f":{server.port}/", f":{listening.getsockname()[1]}/"))
         yield
         _move(settings, location)
         listening.shutdown(socket.SHUT_RDWR)
@@ -217,7 +220,7 @@ def is_far_away(server: RedisServer, settings: Any) -> Iterator[None]:
                 time.sleep(0.2)
                 connection.sendall(answer)
 
-    with _in_its_place(settings, relay):
+    with _in_its_place(server, settings, relay):
         yield
 
 
@@ -230,7 +233,7 @@ def takes_no_connection(server: RedisServer, settings: Any) -> Iterator[None]:
             each.setblocking(False)
             each.connect_ex(listening.getsockname())
         location = settings.CACHES["pins"]["LOCATION"]
-        _move(settings, f"redis://127.0.0.1:{listening.getsockname()[1]}/0")
+        _move(settings, location.replace(f":{server.port}/", f":{listening.getsockname()[1]}/"))
         yield
         _move(settings, location)
         for each in waiting:
@@ -299,7 +302,7 @@ def test_no_request_fails_and_only_one_asks(
         assert asked == ["asked"]
 
 
-def test_one_whose_answer_trickles_is_not_waited_for(asked: list[str], settings: Any) -> None:
+def test_one_whose_answer_trickles_is_not_waited_for(asked: list[str], server: RedisServer, settings: Any) -> None:
     """A byte in 0.05 seconds keeps any timeout of the socket's from running out."""
     bytes_sent: list[bytes] = []
 
@@ -310,7 +313,7 @@ def test_one_whose_answer_trickles_is_not_waited_for(asked: list[str], settings:
             bytes_sent.append(b"x")
             time.sleep(0.05)
 
-    with _in_its_place(settings, trickle):
+    with _in_its_place(server, settings, trickle):
         assert reason_without_cookies() == "store down"
         assert len(bytes_sent) < 100
 
@@ -383,11 +386,16 @@ def test_each_change_is_one_line_and_one_signal(
 def test_no_password_is_in_the_log(
     fault: Fault, asked: list[str], server: RedisServer, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """The address has one, whatever fails. A server that wants none takes any."""
+    caplog.set_level(logging.DEBUG)
+    use(settings, server.port, login=f"default:{PASSWORD}@")
     with fault(server, settings):
+        assert PASSWORD in settings.CACHES["pins"]["LOCATION"]
         reason_without_cookies()
         Client().post("/nothing", headers=TOKEN)
-    assert "the-password" not in caplog.text
-    assert "Token ada" not in caplog.text
+    assert lines(caplog)
+    for secret in (PASSWORD, TOKEN["authorization"]):
+        assert secret not in caplog.text + repr([record.args for record in caplog.records])
 
 
 def test_who_has_seen_it_fail_waits_for_what_others_may_still_bring(
