@@ -20,6 +20,9 @@ from multidb.backends.redis_time import PunctualPool, punctual, within
 WAITING = ("max_connections", "queue_class", "timeout")
 MOST_CONNECTIONS = 2**31
 
+# What redis-py raises where an answer is not of the kind that it expects.
+TRIPPED = (ArithmeticError, AttributeError, InvalidResponse, LookupError, TypeError)
+
 
 class RedisClient:
     """A client of the Redis that the django-redis cache ``alias`` uses.
@@ -51,7 +54,7 @@ class RedisClient:
                 for command in commands:
                     pipeline.execute_command(*command, **self._target(command))
                 answers: list[Any] = pipeline.execute(raise_on_error=False)
-        except (InvalidResponse, LookupError, TypeError, ValueError):
+        except (*TRIPPED, ValueError):
             self.complain()
         for answer in answers:
             if isinstance(answer, Exception) and not _is_of_one_key(answer):
@@ -60,8 +63,7 @@ class RedisClient:
 
     def complain(self) -> NoReturn:
         """Raise ``RedisError``, which says that the server gives answers that are none to what it was asked."""
-        # Without the error that showed it: its message may hold what we have sent.
-        raise ConnectionError("The server does not answer as Redis does.") from None
+        _complain()
 
     @property
     def database(self) -> int:
@@ -102,6 +104,11 @@ class RedisClient:
         return list(self.redis.get_primaries())
 
 
+def _complain() -> NoReturn:
+    # Without the error that showed it: its message may hold what we have sent.
+    raise ConnectionError("The server does not answer as Redis does.") from None
+
+
 def _is_of_one_key(error: Exception) -> bool:
     return isinstance(error, NoScriptError) or (isinstance(error, ResponseError) and "WRONGTYPE" in str(error))
 
@@ -123,13 +130,11 @@ def _cluster(factory: Any, addresses: list[str], limits: Mapping[str, Any]) -> R
     parameters = factory.make_connection_params(addresses[0])
     known = {name: value for name, value in parameters.items() if name in ("username", "password")}
     # Without what follows the address: timeouts there would win over ours.
-    return RedisCluster(
-        url=addresses[0].partition("?")[0],
-        startup_nodes=nodes,
-        connection_pool_class=PunctualPool,
-        **known,
-        **limits,
-    )
+    url = addresses[0].partition("?")[0]
+    try:
+        return RedisCluster(url=url, startup_nodes=nodes, connection_pool_class=PunctualPool, **known, **limits)
+    except TRIPPED:
+        _complain()
 
 
 def _options(given: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:

@@ -245,6 +245,17 @@ LOST = (
     "MULTIDB_PIN_STORE_DOWN."
 )
 
+NONSENSE: dict[str, bytes | None] = {
+    "speaks HTTP": b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+    "numbers": b":1\r\n" * 20,
+    "an endless line": b"x" * 100_000,
+    "lists": b"*1\r\n$1\r\nx\r\n" * 20,
+    "text": b"$1\r\nx\r\n" * 20,
+    "errors": b"-ERR no\r\n" * 20,
+    "bytes": bytes(range(256)) * 4,
+    "an echo": None,
+}
+
 FAULTS: dict[str, Fault] = {
     "killed": is_killed,
     "frozen": is_frozen,
@@ -258,14 +269,7 @@ FAULTS: dict[str, Fault] = {
     "out of memory": has(maxmemory="1"),
     "read-only": is_read_only,
     "too few replicas": has(min_replicas_to_write="1"),
-    "speaks HTTP": answers(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
-    "numbers": answers(b":1\r\n" * 20),
-    "an endless line": answers(b"x" * 100_000),
-    "lists": answers(b"*1\r\n$1\r\nx\r\n" * 20),
-    "text": answers(b"$1\r\nx\r\n" * 20),
-    "errors": answers(b"-ERR no\r\n" * 20),
-    "bytes": answers(bytes(range(256)) * 4),
-    "an echo": answers(None),
+    **{name: answers(answer) for name, answer in NONSENSE.items()},
 }
 
 
@@ -316,6 +320,17 @@ def test_one_whose_answer_trickles_is_not_waited_for(asked: list[str], server: R
     with _in_its_place(server, settings, trickle):
         assert reason_without_cookies() == "store down"
         assert len(bytes_sent) < 100
+
+
+@pytest.mark.parametrize("answer", NONSENSE.values(), ids=NONSENSE)
+def test_a_cluster_that_answers_nonsense_is_left_alone(
+    server: RedisServer, asked: list[str], settings: Any, answer: bytes | None
+) -> None:
+    """A client of a cluster asks its nodes when it is made."""
+    with answers(answer)(server, settings):
+        settings.MULTIDB_PIN_STORE = {"BACKEND": REDIS, "OPTIONS": {"alias": "pins", "cluster": True}}
+        assert reason_without_cookies() == "store down"
+        assert not get_pin_store().outage.may_ask()
 
 
 def test_a_pin_that_was_not_taken_is_brought_when_the_server_is_back(
