@@ -21,7 +21,7 @@ WAITING = ("max_connections", "queue_class", "timeout")
 MOST_CONNECTIONS = 2**31
 
 # What redis-py raises where an answer is not of the kind that it expects.
-TRIPPED = (ArithmeticError, AttributeError, InvalidResponse, LookupError, TypeError)
+TRIPPED = (ArithmeticError, AttributeError, InvalidResponse, LookupError, TypeError, ValueError)
 
 
 class RedisClient:
@@ -54,7 +54,7 @@ class RedisClient:
                 for command in commands:
                     pipeline.execute_command(*command, **self._target(command))
                 answers: list[Any] = pipeline.execute(raise_on_error=False)
-        except (*TRIPPED, ValueError):
+        except TRIPPED:
             self.complain()
         for answer in answers:
             if isinstance(answer, Exception) and not _is_of_one_key(answer):
@@ -63,7 +63,8 @@ class RedisClient:
 
     def complain(self) -> NoReturn:
         """Raise ``RedisError``, which says that the server gives answers that are none to what it was asked."""
-        _complain()
+        # Without the error that showed it: its message may hold what we have sent.
+        raise ConnectionError("The server does not answer as Redis does.") from None
 
     @property
     def database(self) -> int:
@@ -104,11 +105,6 @@ class RedisClient:
         return list(self.redis.get_primaries())
 
 
-def _complain() -> NoReturn:
-    # Without the error that showed it: its message may hold what we have sent.
-    raise ConnectionError("The server does not answer as Redis does.") from None
-
-
 def _is_of_one_key(error: Exception) -> bool:
     return isinstance(error, NoScriptError) or (isinstance(error, ResponseError) and "WRONGTYPE" in str(error))
 
@@ -131,10 +127,7 @@ def _cluster(factory: Any, addresses: list[str], limits: Mapping[str, Any]) -> R
     known = {name: value for name, value in parameters.items() if name in ("username", "password")}
     # Without what follows the address: timeouts there would win over ours.
     url = addresses[0].partition("?")[0]
-    try:
-        return RedisCluster(url=url, startup_nodes=nodes, connection_pool_class=PunctualPool, **known, **limits)
-    except TRIPPED:
-        _complain()
+    return RedisCluster(url=url, startup_nodes=nodes, connection_pool_class=PunctualPool, **known, **limits)
 
 
 def _options(given: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:
