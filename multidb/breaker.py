@@ -42,6 +42,11 @@ class Breaker:
                 self._rests_until[name] = self._next_try()
             return True
 
+    def is_resting(self, name: str) -> bool:
+        """Is ``name`` left alone at this moment? Unlike ``may_ask``, this lets nobody through."""
+        until = self._rests_until.get(name)
+        return until is not None and monotonic() < until
+
     def failed(self, name: str, why: object, at_most: float = math.inf) -> None:
         """``name`` did not answer: leave it alone, for ``at_most`` so many seconds."""
         with self._lock:

@@ -1,6 +1,7 @@
 """What the library says in the log ``multidb``."""
 
 import logging
+import re
 import traceback
 
 logger = logging.getLogger("multidb")
@@ -19,9 +20,17 @@ def complain(text: str, error: Exception) -> None:
     logger.error("%s %s:\n%s", text, type(error).__name__, frames.rstrip())
 
 
+def without_quotations(text: str) -> str:
+    """``text`` without what an error quotes of the command or address that it is about: a password may be in it."""
+    return _QUOTATIONS.sub("'...'", text)
+
+
 def forget() -> None:
     """Forget what was said, as at the start of the process."""
     _said.clear()
 
 
 _said: set[str] = set()
+
+# To the last mark: what is quoted may have some in it.
+_QUOTATIONS = re.compile(r"""(['"`]).*\1""", re.DOTALL)

@@ -1,6 +1,5 @@
 """AliasedPinStore: pins on the server of a cache in ``CACHES``."""
 
-import re
 from abc import abstractmethod
 from collections.abc import Iterable
 
@@ -9,10 +8,8 @@ from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 
 from multidb.backends.keyed import DEFAULT_KEYS, DEFAULT_PREFIX, KeyedPinStore
+from multidb.log import without_quotations
 from multidb.setting_error import SettingError
-
-# What an error message quotes, which may be a part of an address with a password in it.
-QUOTED = re.compile(r"'[^']*'")
 
 
 class AliasedPinStore(KeyedPinStore):
@@ -44,7 +41,7 @@ class AliasedPinStore(KeyedPinStore):
         """What there is to say about the cache. May raise anything, which is then said of it."""
 
     def _cache_error(self, error: Exception) -> SettingError:
-        what = str(error) if isinstance(error, ImproperlyConfigured) else QUOTED.sub("'...'", str(error))
+        what = str(error) if isinstance(error, ImproperlyConfigured) else without_quotations(str(error))
         return SettingError(
             "multidb.E022",
             f"MULTIDB_PIN_STORE names the cache {self._alias!r}, which cannot be used: {type(error).__name__}: {what}",

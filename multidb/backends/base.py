@@ -14,7 +14,6 @@ from django.db.transaction import TransactionManagementError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from multidb.backends.client_session import session_key
 from multidb.backends.outage import Outage
 from multidb.conf import conf
 from multidb.log import complain, say_once
@@ -49,7 +48,7 @@ class PinStore(ABC):
     """
 
     fallback: "PinStore | None" = None
-    """Takes the pins that this store cannot; ``get_pin_store()`` sets it to a ``SignedCookiePinStore``."""
+    """Takes every pin too, for the client itself; ``get_pin_store()`` sets it to a ``SignedCookiePinStore``."""
 
     merges = False
     """Whether ``_write`` itself merges with the pin that is there, so that it need not be read first."""
@@ -82,12 +81,11 @@ class PinStore(ABC):
     def save(self, request: HttpRequest, response: HttpResponseBase, pin: Pin) -> None:
         """Keep ``pin`` for the client of ``request``, merged with the one it has. Never raises for a store that fails.
 
-        A pin that the store has no place for, or fails to take, goes to the fallback. So does that of a client with a
-        session, which may be saved over, deleted or given another key by a request that knows of no pin; and, if reads
-        go to a replica while the store is down, every pin.
+        Every pin goes to the fallback too: the store may have no place for it, fail to take it, or file it under what
+        the client no longer has by its next request, as after a log-in.
         """
-        taken = self._saved(request, response, pin)
-        if self.fallback is not None and not (taken and self._is_safe(request)):
+        self._save_here(request, response, pin)
+        if self.fallback is not None:
             self.fallback.save(request, response, pin)
 
     async def aload(self, request: HttpRequest) -> Pin | None:
@@ -121,10 +119,10 @@ class PinStore(ABC):
         """
 
     @abstractmethod
-    def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> bool:
+    def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> object:
         """Keep ``text`` for the client of ``request``, for ``seconds`` (a number above 0). May raise anything.
 
-        Return ``False`` if there is nothing to file it under for this client.
+        Where there is nothing to file it under for this client, do nothing. What is returned does not matter.
         """
 
     def _asked(self, ask: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
@@ -143,10 +141,6 @@ class PinStore(ABC):
             raise PinStoreUnavailable from error
         self.outage.succeeded()
         return answer
-
-    def _is_safe(self, request: HttpRequest) -> bool:
-        """Will what the store has taken be found by the next request of this client, or reads go to the primary?"""
-        return session_key(request) is None and conf.pin_store_down == "primary"
 
     def _stored(self, request: HttpRequest) -> Pin | None:
         merged: Pin | None = None
@@ -175,25 +169,25 @@ class PinStore(ABC):
             if self.outage.may_miss_pins():
                 raise PinStoreUnavailable
 
-    def _saved(self, request: HttpRequest, response: HttpResponseBase, pin: Pin) -> bool:
+    def _save_here(self, request: HttpRequest, response: HttpResponseBase, pin: Pin) -> None:
         try:
             if not self.merges:
                 pin = pin.merge(self._known(request))
-            return self._write_text(request, response, pin.encode(), pin.seconds_left(time.time()))
+            self._write_text(request, response, pin.encode(), pin.seconds_left(time.time()))
         except ImproperlyConfigured:
             raise
         except PinStoreUnavailable:
-            return False
+            pass  # The breaker has said so.
         except Exception as error:
             complain("The pin of a client could not be saved:", error)
-            return False
 
-    def _write_text(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds_left: float) -> bool:
+    def _write_text(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds_left: float) -> None:
         seconds = min(seconds_left, conf.pinning_seconds)
         if self.asks_by_itself:
-            return self._write(request, response, text, seconds)
+            self._write(request, response, text, seconds)
+            return
         try:
-            return self._asked(self._write, request, response, text, seconds)
+            self._asked(self._write, request, response, text, seconds)
         except PinStoreUnavailable:
             self.outage.miss_for(seconds)
             raise

@@ -18,6 +18,11 @@ def session_key(request: HttpRequest) -> str | None:
     return getattr(getattr(request, "session", None), "session_key", None)
 
 
+def is_loaded(session: SessionBase) -> bool:
+    """Has the content of ``session`` been loaded, so that to look at it waits for no server?"""
+    return "_session_cache" in vars(session)
+
+
 def peek(session: SessionBase) -> dict[str, Any] | None:
     """What is in ``session``, or ``None`` if it has a key, but is gone, or can never have been.
 

@@ -55,12 +55,12 @@ class SignedCookiePinStore(PinStore):
             # The last two are of a time that is none, where somebody else has signed with our salt.
             return
 
-    def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> bool:
+    def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> None:
         name = conf.pinning_cookie
         cookie = next((cookie for cookie in _signed(name, text) if len(name) + len(cookie) <= LONGEST_COOKIE), None)
         if cookie is None:
             say_once(f"A pin is longer than the {LONGEST_COOKIE} bytes of a cookie, which cannot carry it.")
-            return False
+            return
         response.set_cookie(
             name,
             cookie,
@@ -69,7 +69,6 @@ class SignedCookiePinStore(PinStore):
             httponly=conf.pinning_cookie_httponly,
             samesite=conf.pinning_cookie_samesite,
         )
-        return True
 
 
 def _signed(name: str, text: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ from django.utils.functional import LazyObject, empty
 from django.utils.module_loading import import_string
 
 from multidb.backends.base import ERRORS_OF_ONE_REQUEST, PinStore, reading
-from multidb.backends.client_session import peek
+from multidb.backends.client_session import is_loaded, peek, session_key
 from multidb.pins import PinStoreUnavailable
 
 DEFAULT_KEYS = ("user", "session", "authorization")
@@ -41,7 +41,7 @@ class KeyedPinStore(PinStore):
 
     ``keys``: ``"user"``, ``"session"``, ``"authorization"``, or the dotted path to ``f(request) -> str | None``.
     ``prefix``: what each key begins with. Everything but a user's primary key is stored as a hash made with
-    ``SECRET_KEY``; ``SECRET_KEY_FALLBACKS`` are honoured when reading. A client without a key is pinned by the cookie.
+    ``SECRET_KEY``; ``SECRET_KEY_FALLBACKS`` are honoured when reading.
     """
 
     def __init__(
@@ -68,6 +68,8 @@ class KeyedPinStore(PinStore):
     asks_by_itself = True
 
     def client(self, request: HttpRequest) -> list[str]:
+        if self._would_wait_in_vain(request):
+            raise PinStoreUnavailable
         with reading():
             return self._keys(request, settings.SECRET_KEY)
 
@@ -91,19 +93,24 @@ class KeyedPinStore(PinStore):
         return []
 
     def _read(self, request: HttpRequest) -> Iterator[str | bytes | None]:
+        if self._would_wait_in_vain(request):
+            raise PinStoreUnavailable
         keys: list[str] = []
         for secret in [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]:
             keys += self._keys(request, secret)
         if not keys:
             return
         yield from self._asked(lambda: list(self._get(list(dict.fromkeys(keys)))))
-        if self.outage.may_miss_pins():
+        if self._may_miss_pins():
             raise PinStoreUnavailable
 
-    def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> bool:
+    def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> None:
+        if self._would_wait_in_vain(request):
+            self.outage.miss_for(seconds)
+            return
         keys = self._keys(request, settings.SECRET_KEY)
         if not keys:
-            return False
+            return
         try:
             taken = self._asked(self._set, keys, text, seconds)
         except ERRORS_OF_ONE_REQUEST:
@@ -113,7 +120,14 @@ class KeyedPinStore(PinStore):
             raise
         if not taken:
             self._not_taken(keys, text, seconds)
-        return taken
+
+    def _may_miss_pins(self) -> bool:
+        """May a pin that was not found hold all the same?"""
+        return self.outage.may_miss_pins()
+
+    def _would_wait_in_vain(self, request: HttpRequest) -> bool:
+        """Is the store left alone, and a session would have to be loaded for it? Its server is often the same."""
+        return self.outage.is_resting() and session_key(request) is not None and not is_loaded(request.session)
 
     def _not_taken(self, keys: list[str], text: str, seconds: float) -> None:
         """The store has failed to take ``text``, which may hold for ``seconds``."""

@@ -8,7 +8,7 @@ from time import monotonic
 from multidb import signals
 from multidb.breaker import JITTER, Breaker
 from multidb.conf import conf
-from multidb.log import logger
+from multidb.log import logger, without_quotations
 
 CLOCK_SKEW_SECONDS = 60
 
@@ -27,6 +27,10 @@ class Outage:
     def may_ask(self) -> bool:
         """May the store be asked? Whoever is let through says ``failed`` or ``succeeded`` afterwards."""
         return self._breaker.may_ask(self._store)
+
+    def is_resting(self) -> bool:
+        """Is the store left alone at this moment?"""
+        return self._breaker.is_resting(self._store)
 
     def failed(self, error: Exception) -> None:
         """The store did not answer as it should: leave it alone for ``MULTIDB_RETRY_SECONDS``."""
@@ -67,7 +71,8 @@ class Outage:
         return now * 1000 < self.missing_until or monotonic() < self._others_may_owe_until
 
     def _announce_down(self, store: str, error: object) -> None:
-        logger.warning("The pin store %s is left alone: %s: %s", store, type(error).__name__, str(error).strip())
+        why = without_quotations(str(error).strip())
+        logger.warning("The pin store %s is left alone: %s: %s", store, type(error).__name__, why)
         signals.pin_store_down.send_robust(sender=None, store=store, why=error)
 
     def _announce_up(self, store: str) -> None:

@@ -1,10 +1,11 @@
 """Owed: pins that the store could not take, to be brought when it is back."""
 
 import threading
-from collections import deque
 from typing import NamedTuple
 
-# Beyond this many, reads of all clients go by MULTIDB_PIN_STORE_DOWN instead, until the pins have run out.
+from multidb.pins import Pin
+
+# Keys. Beyond this many, reads of all clients go by MULTIDB_PIN_STORE_DOWN instead, until the pins have run out.
 MOST_OWED = 1000
 
 
@@ -17,26 +18,44 @@ class Debt(NamedTuple):
 
 
 class Owed:
-    """What this process owes to the store. Safe in threads."""
+    """What this process owes to the store: one debt a key. Safe in threads."""
 
     def __init__(self) -> None:
-        self._debts: deque[Debt] = deque()
+        self._debts: dict[str, Debt] = {}
         self._lock = threading.Lock()
 
     def add(self, debts: list[Debt]) -> int:
         """Owe ``debts``. Return until when the longest pin may hold that had to be dropped for them; 0 if none had."""
         dropped = 0
         with self._lock:
-            self._debts.extend(debts)
+            for debt in debts:
+                self._debts[debt.key] = _merged(debt, self._debts.get(debt.key))
             while len(self._debts) > MOST_OWED:
-                dropped = max(dropped, self._debts.popleft().until)
+                dropped = max(dropped, self._oldest().until)
         return dropped
 
-    def take(self, now: int) -> list[Debt]:
-        """All that is owed and still holds at ``now``; the caller adds again what it cannot bring."""
-        if not self._debts:
-            return []
+    def __bool__(self) -> bool:
+        return bool(self._debts)
+
+    def take(self, now: int, most: int) -> list[Debt]:
+        """What has been owed for the longest and still holds at ``now``, ``most`` debts of it at most.
+
+        The caller adds again what it cannot bring.
+        """
+        taken: list[Debt] = []
         with self._lock:
-            debts = [debt for debt in self._debts if debt.until > now]
-            self._debts.clear()
-        return debts
+            while self._debts and len(taken) < most:
+                debt = self._oldest()
+                if debt.until > now:
+                    taken.append(debt)
+        return taken
+
+    def _oldest(self) -> Debt:
+        return self._debts.pop(next(iter(self._debts)))
+
+
+def _merged(debt: Debt, owed: Debt | None) -> Debt:
+    pin = Pin.decode(debt.text)
+    if owed is None or pin is None:
+        return debt
+    return Debt(debt.key, pin.merge(Pin.decode(owed.text)).encode(), max(debt.until, owed.until))

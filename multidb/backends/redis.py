@@ -33,6 +33,12 @@ BUCKETS = 16
 # The answer to a script that has written, of a client that decodes or not.
 OK = (b"OK", "OK")
 
+# The digits of a time in milliseconds, for some thousand years.
+LONGEST_TIME = 15
+
+# How many of the pins that are owed each request brings, beside what it asks for itself.
+MOST_BROUGHT = 50
+
 Command = Sequence[Any]
 
 
@@ -88,6 +94,9 @@ class RedisPinStore(AliasedPinStore):
         _check_written(client, answers)
         return True
 
+    def _may_miss_pins(self) -> bool:
+        return bool(self._owed) or super()._may_miss_pins()
+
     def _not_taken(self, keys: list[str], text: str, seconds: float) -> None:
         until = self._milliseconds_in(seconds)
         dropped = self._owed.add([Debt(self._name(key), text, until) for key in keys])
@@ -96,6 +105,8 @@ class RedisPinStore(AliasedPinStore):
     def _check_cache(self) -> list[CheckMessage]:
         try:
             client = self._client()
+        except SettingError:
+            raise
         except Exception:
             if self._is_cluster and self._built is None:
                 return []  # A cluster is asked for its nodes at once: where it is not up, there is nothing to say.
@@ -122,8 +133,8 @@ class RedisPinStore(AliasedPinStore):
             )
 
     def _delivered(self, client: Any, commands: list[Command]) -> list[Any]:
-        """The answers to ``commands``, before which all goes to the store that is owed to it."""
-        debts = self._owed.take(self._milliseconds_in(0))
+        """The answers to ``commands``, before which a part goes to the store of what is owed to it."""
+        debts = self._owed.take(self._milliseconds_in(0), MOST_BROUGHT)
         try:
             answers: list[Any] = client.answers([*map(_merge, debts), *commands])
             _check_written(client, answers[: len(debts)])
@@ -139,7 +150,7 @@ class RedisPinStore(AliasedPinStore):
         is_other = isinstance(answer, Exception)
         if is_other:
             [answer] = client.answers([self._mark(client, marker, "EVAL", longest)])
-        if not isinstance(answer, bytes | str) or not answer.isdigit():
+        if not isinstance(answer, bytes | str) or not answer.isdigit() or len(answer) > LONGEST_TIME:
             client.complain()
         missing_until = int(answer)
         if is_other or missing_until == longest:
@@ -206,9 +217,9 @@ class RedisPinStore(AliasedPinStore):
 def _merge(debt: Debt) -> Command:
     now, seconds = time.time(), conf.pinning_seconds
     milliseconds = min(max(1, math.ceil(debt.until - now * 1000)), math.ceil(seconds * 1000))
-    latest = latest_milliseconds(now, seconds)
+    latest, longest = latest_milliseconds(now, seconds), latest_milliseconds(0, seconds)
     # Not eval(), which the pipeline of a Redis Cluster refuses, though the script is for one key.
-    return "EVAL", MERGE, 1, debt.key, debt.text, milliseconds, latest, math.ceil(latest - now * 1000)
+    return "EVAL", MERGE, 1, debt.key, debt.text, milliseconds, latest, longest
 
 
 def _check_written(client: Any, answers: list[Any]) -> None:

@@ -15,6 +15,7 @@ from redis.exceptions import ConnectionError, InvalidResponse, NoScriptError, Re
 from redis.retry import Retry
 
 from multidb.backends.redis_time import PunctualPool, punctual, within
+from multidb.log import without_quotations
 
 # What is about waiting for a connection that others use: here nobody waits.
 WAITING = ("max_connections", "queue_class", "timeout")
@@ -56,9 +57,11 @@ class RedisClient:
                 answers: list[Any] = pipeline.execute(raise_on_error=False)
         except TRIPPED:
             self.complain()
+        except RedisError as error:
+            raise _as_told(error) from None
         for answer in answers:
             if isinstance(answer, Exception) and not _is_of_one_key(answer):
-                raise answer
+                raise _as_told(answer)
         return answers
 
     def complain(self) -> NoReturn:
@@ -105,14 +108,22 @@ class RedisClient:
         return list(self.redis.get_primaries())
 
 
+def _as_told(error: Exception) -> Exception:
+    """``error``, or one without what it quotes: the command that Redis did not like may hold a password."""
+    text = str(error)
+    told = without_quotations(text)
+    return error if told == text else ResponseError(told)
+
+
 def _is_of_one_key(error: Exception) -> bool:
     return isinstance(error, NoScriptError) or (isinstance(error, ResponseError) and "WRONGTYPE" in str(error))
 
 
 def _single(factory: Any, addresses: list[str], limits: Mapping[str, Any]) -> Redis:
     pool = factory.get_connection_pool(factory.make_connection_params(addresses[0]))
-    # An address may name timeouts too, which win over the others.
+    # An address may name these too, which win over the others.
     pool.connection_kwargs.update(limits)
+    pool.max_connections = MOST_CONNECTIONS
     sentinels = getattr(getattr(pool, "sentinel_manager", None), "sentinels", [])
     for each in [pool, *(sentinel.connection_pool for sentinel in sentinels)]:
         each.connection_class = punctual(each.connection_class)
@@ -127,7 +138,10 @@ def _cluster(factory: Any, addresses: list[str], limits: Mapping[str, Any]) -> R
     known = {name: value for name, value in parameters.items() if name in ("username", "password")}
     # Without what follows the address: timeouts there would win over ours.
     url = addresses[0].partition("?")[0]
-    return RedisCluster(url=url, startup_nodes=nodes, connection_pool_class=PunctualPool, **known, **limits)
+    try:
+        return RedisCluster(url=url, startup_nodes=nodes, connection_pool_class=PunctualPool, **known, **limits)
+    except RedisError as error:
+        raise _as_told(error) from None
 
 
 def _options(given: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:

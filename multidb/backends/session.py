@@ -1,6 +1,7 @@
 """SessionPinStore: the pin is part of the Django session."""
 
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
@@ -16,10 +17,9 @@ SESSION_KEY = "_multidb_pin"
 class SessionPinStore(PinStore):
     """Keeps the pin in ``request.session``, whatever its engine.
 
-    A client without a session is pinned by the signed cookie: no session is made for a pin. A request that writes saves
-    the session, and may overwrite what another changes in it at that moment, as every save of it may; so the cookie
-    carries the pin as well. Needs ``SessionMiddleware`` before ``PinningRouterMiddleware``. A session that cannot be
-    loaded or saved is a failure of that one, and not of all.
+    A client without a session is pinned by the signed cookie only: no session is made for a pin. A request that writes
+    saves the session, as it is by then, if the view has not changed it. Needs ``SessionMiddleware`` before
+    ``PinningRouterMiddleware``. A session that cannot be loaded or saved is a failure of that one, and not of all.
     """
 
     asks_by_itself = True
@@ -33,38 +33,36 @@ class SessionPinStore(PinStore):
         content = session is not None and peek(session)
         return [content.get(SESSION_KEY)] if content else []
 
-    def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> bool:
+    def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> None:
         session = getattr(request, "session", None)
         # Django saves no session with a server error.
         if session is None or response.status_code >= 500:
-            return False
-        is_unsent = isinstance(response, UnsentResponse)
-        if is_unsent:
-            # What the view has changed in its own is not saved either.
-            session = type(session)(session.session_key)
-        content = peek(session)
-        if not content or not content.keys() - {SESSION_KEY}:
-            return False
-        if not is_unsent and (session.modified or settings.SESSION_SAVE_EVERY_REQUEST):
-            session[SESSION_KEY] = text
-            return True
-        return _saved(session, text)
+            return
+        is_sent = not isinstance(response, UnsentResponse)
+        if is_sent and (session.modified or settings.SESSION_SAVE_EVERY_REQUEST):
+            if _is_kept(session):
+                session[SESSION_KEY] = text
+            return
+        _save(session, text)
 
 
-def _saved(session: SessionBase, text: str) -> bool:
-    """Save ``text`` in a session that nobody else has changed.
+def _save(session: SessionBase, text: str) -> None:
+    """Save ``text`` in a session which the view has left alone, or whose changes are not saved either.
 
-    Here and not by ``SessionMiddleware``, which would fail the request if the session has been deleted meanwhile.
+    Here and not by ``SessionMiddleware``, which would fail the request if the session has been deleted meanwhile; and
+    in the session as it is by now, for another request may have changed it.
     """
-    accessed, key = session.accessed, session.session_key
-    session[SESSION_KEY] = text
-    try:
-        session.save()
-    except UpdateError:
-        return False
-    else:
-        return True
-    finally:
+    current = type(session)(session.session_key)
+    if not _is_kept(current):
+        return
+    current[SESSION_KEY] = text
+    with suppress(UpdateError):
+        current.save()
+    if current.session_key != session.session_key:
         # The key of a session in a signed cookie is its content, which the middleware has to send.
-        session.modified = session.session_key != key
-        session.accessed = accessed or session.modified
+        session[SESSION_KEY] = text
+
+
+def _is_kept(session: SessionBase) -> bool:
+    """Is there something in ``session`` beside a pin?"""
+    return bool((peek(session) or {}).keys() - {SESSION_KEY})

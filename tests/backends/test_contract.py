@@ -168,9 +168,7 @@ def test_a_client_without_a_key_is_pinned_by_the_signed_cookie(store: str, rf: R
     assert get_pin_store().load(request) is not None
 
 
-def test_a_client_with_a_session_is_pinned_by_the_signed_cookie_too(
-    store: str, requests: Requests, clock: Clock
-) -> None:
+def test_a_client_is_pinned_by_the_signed_cookie_too(store: str, requests: Requests, clock: Clock) -> None:
     """A request that knows of no pin may save the session as it was, end it, or give it another key."""
     pin = Pin.on(["default"], clock() + 10)
     response = save(get_pin_store(), requests(), pin)
@@ -179,16 +177,6 @@ def test_a_client_with_a_session_is_pinned_by_the_signed_cookie_too(
     request = requests()
     request.COOKIES[pinning_cookie()] = response.cookies[pinning_cookie()].value
     assert SignedCookiePinStore().load(request) == pin
-
-
-def test_a_client_by_a_header_gets_no_cookie_where_the_store_takes_the_pin(
-    store: str, rf: RequestFactory, clock: Clock
-) -> None:
-    response = HttpResponse()
-    request = rf.post("/", headers={"authorization": "Token x"})
-    get_pin_store().save(request, response, Pin.on(["default"], clock() + 10))
-    assert bool(response.cookies) is (store in ("cookie", "session"))
-    assert not response.has_header("Vary")
 
 
 def test_a_pin_in_the_fallback_counts_with_the_one_in_the_store(store: str, requests: Requests, clock: Clock) -> None:
