@@ -121,6 +121,8 @@ DOUBTFUL = [
     ("multidb.E023", "django_redis", {"MULTIDB_PIN_STORE": store(REDIS), "CACHES": {"default": LOCAL}}),
     ("multidb.W024", "LocMemCache", {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": LOCAL}}),
     ("multidb.W024", "DummyCache", {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": DUMMY}}),
+    ("multidb.E022", "'nowhere'", {"MULTIDB_PIN_STORE": store(REDIS, alias="nowhere", cluster=True)}),
+    ("multidb.E023", "django-redis", {"MULTIDB_PIN_STORE": store(REDIS, cluster=True), "CACHES": {"default": LOCAL}}),
     ("multidb.W032", "drops entries beyond 300", {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": FILES}}),
     (
         "multidb.W032",

@@ -164,6 +164,15 @@ def test_a_pin_follows_a_client_whose_log_in_or_out_pins_nobody(
     assert client.get("/read").json()["reason"] == "pinned"
 
 
+@pytest.mark.parametrize("token", ["Bearer new", ""])
+def test_a_pin_follows_a_client_with_cookies_who_has_another_token_or_none(
+    store: str, client: Client, token: str
+) -> None:
+    """Also by a session that the writing request has begun."""
+    client.post("/remember", headers={"authorization": "Bearer old"})
+    assert client.get("/read", headers={"authorization": token} if token else {}).json()["reason"] == "pinned"
+
+
 def test_a_client_known_by_the_project_s_own_key_only_inside_the_view_is_looked_up_then(
     request: pytest.FixtureRequest, keyed_store: str
 ) -> None:

@@ -167,6 +167,19 @@ def _serve(listening: socket.socket, talk: Callable[[socket.socket], None]) -> N
 
 
 @contextmanager
+def quotes(server: RedisServer, settings: Any) -> Iterator[None]:
+    """It knows no command, and says so as Redis does: with the arguments, of which the password is one."""
+
+    def refuse(connection: socket.socket) -> None:
+        while received := connection.recv(65536):
+            quoted = b", ".join(b"'" + part + b"'" for part in received.split(b"\r\n"))
+            connection.sendall(b"-ERR unknown command " + quoted + b"\r\n")
+
+    with in_its_place(server, settings, refuse):
+        yield
+
+
+@contextmanager
 def is_far_away(server: RedisServer, settings: Any) -> Iterator[None]:
     """Each answer takes 0.2 seconds, less than the timeout; to connect and to ask takes several."""
 
@@ -205,6 +218,7 @@ NONSENSE: dict[str, bytes | None] = {
     "lists": b"*1\r\n$1\r\nx\r\n" * 20,
     "text": b"$1\r\nx\r\n" * 20,
     "errors": b"-ERR no\r\n" * 20,
+    "a time that is none": (b"$5000\r\n" + b"9" * 5000 + b"\r\n") * 3,
     "bytes": bytes(range(256)) * 4,
     "an echo": None,
 }
@@ -222,5 +236,6 @@ FAULTS: dict[str, Fault] = {
     "out of memory": has(maxmemory="1"),
     "read-only": is_read_only,
     "too few replicas": has(min_replicas_to_write="1"),
+    "quotes": quotes,
     **{name: answers(answer) for name, answer in NONSENSE.items()},
 }

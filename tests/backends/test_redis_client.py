@@ -125,6 +125,14 @@ def test_nobody_waits_for_a_connection_that_another_has(
         pool.release(connection)
 
 
+def test_an_address_that_names_a_most_of_connections_lets_nobody_go_without(server: RedisServer, settings: Any) -> None:
+    client = made(settings, f"{server.url}?max_connections=1")
+    with client.redis.pipeline(transaction=False) as other:
+        other.execute_command("PING")
+        other.watch("key")  # Keeps its connection.
+        assert client.answers([("PING",)]) in ([b"PONG"], [True])
+
+
 def test_sentinels_are_asked_with_the_same_timeouts_and_once_each(settings: Any) -> None:
     """Those of the cache stay as they are, but for these."""
     with counted() as (first, received), counted() as (second, received_too):

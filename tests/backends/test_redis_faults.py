@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client
 from servers.redis import RedisServer
 
 from multidb.backends import get_pin_store
 from multidb.backends.redis_client import RedisClient
 from multidb.middleware import pinning_cookie
+from multidb.signals import pin_store_down
 from tests.backends.redis_faults import FAULTS, NONSENSE, Fault, answers, in_its_place, is_frozen, is_killed
 from tests.conftest import REDIS, Ahead, Clock, lines
 from tests.servers import started
@@ -134,6 +136,39 @@ def test_a_pin_that_was_not_taken_is_brought_when_the_server_is_back(
     assert reason(Client(), headers={"authorization": "Token grace"}) == "pinned"
 
 
+def test_what_is_owed_is_brought_in_portions(asked: list[str], server: RedisServer, settings: Any) -> None:
+    """All of it at once could take longer than the timeout, again and again."""
+    store: Any = get_pin_store()
+    with is_killed(server, settings):
+        for number in range(120):
+            Client().post("/nothing", headers={"authorization": f"Token {number}"})
+    store.outage.succeeded()
+    owed = []
+    while store._owed:
+        assert reason(Client(), headers={"authorization": "Token somebody"}) == "store down"
+        owed.append(len(store._owed._debts))
+    assert owed == [70, 20, 0]
+    pinned = [reason(Client(), headers={"authorization": f"Token {number}"}) for number in (0, 60, 119)]
+    assert pinned == ["pinned"] * 3
+
+
+def test_a_session_is_not_loaded_for_a_store_that_is_left_alone(
+    asked: list[str], server: RedisServer, settings: Any, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its server may be the same, and hang: a view that does not use the session does not wait for it."""
+    client.get("/remember")
+    loads: list[str] = []
+    load = SessionStore.load
+    monkeypatch.setattr(SessionStore, "load", lambda session: loads.append("loaded") or load(session))
+    with is_frozen(server, settings):
+        assert reason_without_cookies() == "store down"
+        for _ in range(3):
+            assert reason(client) == "store down"
+        client.post("/nothing")
+        assert reason(client) == "pinned"
+        assert not loads
+
+
 def test_one_that_fails_to_write_only_is_left_alone_too(
     asked: list[str], server: RedisServer, settings: Any, client: Client
 ) -> None:
@@ -186,16 +221,24 @@ def test_each_change_is_one_line_and_one_signal(
 def test_no_password_is_in_the_log(
     fault: Fault, asked: list[str], server: RedisServer, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The address has one, whatever fails. A server that wants none takes any."""
+    """The address has one, whatever fails. A server that wants none takes any. Nor is it told to receivers."""
     caplog.set_level(logging.DEBUG)
+    told: list[object] = []
+
+    def note(*, why: object, **kwargs: Any) -> None:
+        told.append(why)
+
+    pin_store_down.connect(note)
     use(settings, server.port, login=f"default:{PASSWORD}@")
     with fault(server, settings):
         assert PASSWORD in settings.CACHES["pins"]["LOCATION"]
         reason_without_cookies()
         Client().post("/nothing", headers=TOKEN)
+    pin_store_down.disconnect(note)
     assert lines(caplog)
+    assert told
     for secret in (PASSWORD, TOKEN["authorization"]):
-        assert secret not in caplog.text + repr([record.args for record in caplog.records])
+        assert secret not in caplog.text + repr([record.args for record in caplog.records]) + repr(told)
 
 
 def test_who_has_seen_it_fail_waits_for_what_others_may_still_bring(

@@ -13,7 +13,7 @@ from multidb.backends.cookie import SignedCookiePinStore
 from multidb.backends.session import SESSION_KEY, SessionPinStore
 from multidb.middleware import pinning_cookie
 from multidb.pins import Pin
-from tests.conftest import use_store
+from tests.conftest import Clock, use_store
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -89,6 +89,24 @@ def test_a_session_deleted_meanwhile_fails_no_request_and_loses_no_pin(client: C
     assert response.status_code == 200
     assert pinning_cookie() in response.cookies
     assert client.get("/read").json()["reason"] == "pinned"
+
+
+def test_what_another_request_puts_into_the_session_meanwhile_stays_there(rf: RequestFactory, clock: Clock) -> None:
+    """The view has read the session, and has not changed it."""
+    request = rf.post("/")
+    request.session = SessionStore()
+    request.session["visits"] = 1
+    request.session.save()
+    request.session = SessionStore(request.session.session_key)
+    assert request.session["visits"] == 1
+    other = SessionStore(request.session.session_key)
+    other["basket"] = ["a book"]
+    other.save()
+    get_pin_store().save(request, HttpResponse(), Pin.on(["default"], clock() + 10))
+    saved = SessionStore(request.session.session_key)
+    assert saved["basket"] == ["a book"]
+    assert SESSION_KEY in saved
+    assert not request.session.modified
 
 
 def test_a_session_that_cannot_be_saved_fails_no_request_and_loses_no_pin(
