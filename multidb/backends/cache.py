@@ -12,6 +12,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage, Warning
 
 from multidb.backends.aliased import AliasedPinStore
+from multidb.backends.waiting import check_cache
 
 # A site with fewer entries than this in its cache, other things included, has few clients.
 FEW_ENTRIES = 10_000
@@ -49,7 +50,7 @@ class CachePinStore(AliasedPinStore):
 
     def _check_cache(self) -> list[CheckMessage]:
         cache = self._cache()
-        return [*self._check_others_see(cache), *self._check_room(cache)]
+        return [*self._check_others_see(cache), *self._check_room(cache), *check_cache(self._alias, "pins")]
 
     def _check_others_see(self, cache: BaseCache) -> Iterator[CheckMessage]:
         if isinstance(cache, LocMemCache | DummyCache):

@@ -18,6 +18,7 @@ from django.utils.module_loading import import_string
 
 from multidb.backends.base import ERRORS_OF_ONE_REQUEST, PinStore, reading
 from multidb.backends.client_session import is_loaded, peek, session_key
+from multidb.backends.waiting import check_sessions
 from multidb.pins import PinStoreUnavailable
 
 DEFAULT_KEYS = ("user", "session", "authorization")
@@ -81,16 +82,19 @@ class KeyedPinStore(PinStore):
         """
 
     def check(self) -> list[CheckMessage]:
+        messages: list[CheckMessage] = []
         if "session" in self._functions and _session_key_is_its_content():
-            return [
+            messages.append(
                 Warning(
                     "MULTIDB_PIN_STORE files pins under the session key, which changes with every change of a session "
                     "of the engine signed_cookies: such sessions are left out.",
                     hint="Use another SESSION_ENGINE, or SignedCookiePinStore.",
                     id="multidb.W025",
                 )
-            ]
-        return []
+            )
+        if not {"user", "session"}.isdisjoint(self._functions):
+            messages.extend(check_sessions())
+        return messages
 
     def _read(self, request: HttpRequest) -> Iterator[str | bytes | None]:
         if self._would_wait_in_vain(request):

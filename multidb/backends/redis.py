@@ -18,14 +18,12 @@ from multidb.backends.keyed import DEFAULT_KEYS, DEFAULT_PREFIX
 from multidb.backends.outage import latest_missing
 from multidb.backends.owed import Debt, Owed
 from multidb.backends.redis_scripts import MARK, MERGE
+from multidb.backends.waiting import LONGEST_SECONDS
 from multidb.conf import conf
 from multidb.pins import latest_milliseconds
 from multidb.setting_error import SettingError
 
 DEFAULT_TIMEOUT = 0.25
-
-# What a request may wait at most before a check complains.
-LONGEST_SECONDS = 1
 
 # A cluster has so many markers, each in the slot of the keys that it stands for, and so on the server that has them.
 BUCKETS = 16

@@ -5,11 +5,13 @@ from contextlib import suppress
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
+from django.core.checks import CheckMessage
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from multidb.backends.base import PinStore, UnsentResponse
 from multidb.backends.client_session import peek, session_key
+from multidb.backends.waiting import check_sessions
 
 SESSION_KEY = "_multidb_pin"
 
@@ -27,6 +29,9 @@ class SessionPinStore(PinStore):
     def client(self, request: HttpRequest) -> Collection[str]:
         key = session_key(request)
         return [key] if key else []
+
+    def check(self) -> list[CheckMessage]:
+        return list(check_sessions())
 
     def _read(self, request: HttpRequest) -> Iterable[str | None]:
         session = getattr(request, "session", None)

@@ -1,0 +1,44 @@
+"""For how long a cache in ``CACHES`` may keep a request waiting that asks it for pins or sessions."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Warning
+
+# What a request may wait at most before a check complains.
+LONGEST_SECONDS = 1
+
+REDIS = ("django_redis.cache.RedisCache", "django.core.cache.backends.redis.RedisCache")
+ENGINES = ("django.contrib.sessions.backends.cache", "django.contrib.sessions.backends.cached_db")
+
+_IN_ADDRESS = re.compile(r"[?&]socket_timeout=([0-9]+(?:[.][0-9]+)?)")
+
+
+def check_cache(alias: str, what: str) -> Iterator[CheckMessage]:
+    """Warn if the cache ``alias``, which is asked for ``what``, is a Redis without a short timeout."""
+    setting = settings.CACHES.get(alias, {})
+    if setting.get("BACKEND") not in REDIS or any(seconds <= LONGEST_SECONDS for seconds in _timeouts(setting)):
+        return
+    name = "SOCKET_TIMEOUT" if setting["BACKEND"] == REDIS[0] else "socket_timeout"
+    yield Warning(
+        f"CACHES[{alias!r}], which requests ask for {what}, is a Redis with no short {name}: each may wait for as long "
+        "as it hangs.",
+        hint=f"Set {name} in its OPTIONS to {LONGEST_SECONDS} second or less.",
+        id="multidb.W033",
+    )
+
+
+def check_sessions() -> Iterator[CheckMessage]:
+    """Warn if sessions are in such a cache: a look-up of a pin loads the session, also for views that do not use it."""
+    if settings.SESSION_ENGINE in ENGINES:
+        yield from check_cache(settings.SESSION_CACHE_ALIAS, "sessions")
+
+
+def _timeouts(setting: Mapping[str, Any]) -> Iterator[float]:
+    options = setting.get("OPTIONS", {})
+    named = [options, options.get("CONNECTION_POOL_KWARGS", {})]
+    values = [each.get(name) for each in named for name in ("SOCKET_TIMEOUT", "socket_timeout")]
+    yield from (value for value in values if isinstance(value, int | float))
+    yield from map(float, _IN_ADDRESS.findall(str(setting.get("LOCATION", ""))))

@@ -1,0 +1,69 @@
+"""What ``manage.py check`` says of caches that may keep a request waiting."""
+
+from typing import Any
+
+import pytest
+
+from multidb.backends import get_pin_store
+from tests.conftest import CACHE, REDIS, SESSION
+
+DJANGO_REDIS = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
+DJANGO = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
+WAITING: dict[str, dict[str, Any]] = {
+    "no timeout": DJANGO_REDIS,
+    "no timeout, Django's own": DJANGO,
+    "a long one": {**DJANGO_REDIS, "OPTIONS": {"SOCKET_TIMEOUT": 1.5}},
+    "none of all": {**DJANGO_REDIS, "OPTIONS": {"SOCKET_TIMEOUT": None}},
+    "a long one in the address": {**DJANGO_REDIS, "LOCATION": "redis://127.0.0.1:1/0?socket_timeout=60"},
+}
+IMPATIENT: dict[str, dict[str, Any]] = {
+    "a short one": {**DJANGO_REDIS, "OPTIONS": {"SOCKET_TIMEOUT": 1}},
+    "a short one, Django's own": {**DJANGO, "OPTIONS": {"socket_timeout": 0.5}},
+    "a short one of the pool": {**DJANGO_REDIS, "OPTIONS": {"CONNECTION_POOL_KWARGS": {"socket_timeout": 0.5}}},
+    "a short one in the address": {**DJANGO_REDIS, "LOCATION": ["redis://127.0.0.1:1/0?db=0&socket_timeout=0.5"]},
+    "no Redis": {"BACKEND": "django.core.cache.backends.memcached.PyMemcacheCache", "LOCATION": "127.0.0.1:1"},
+}
+
+
+def warnings(settings: Any, backend: str, cache: dict[str, Any], **options: Any) -> list[tuple[str, str]]:
+    settings.CACHES = {"default": cache, "pins": IMPATIENT["a short one"]}
+    settings.MULTIDB_PIN_STORE = {"BACKEND": backend, "OPTIONS": options}
+    return [(message.id, f"{message.msg} {message.hint}") for message in get_pin_store().check()]
+
+
+@pytest.mark.parametrize("backend", [CACHE, REDIS, SESSION])
+@pytest.mark.parametrize("engine", ["cache", "cached_db"])
+@pytest.mark.parametrize("name", WAITING)
+def test_sessions_in_a_redis_without_a_short_timeout_are_a_warning(
+    settings: Any, name: str, engine: str, backend: str
+) -> None:
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    options = {} if backend == SESSION else {"alias": "pins"}
+    [(id, text)] = warnings(settings, backend, WAITING[name], **options)
+    assert id == "multidb.W033"
+    assert "CACHES['default'], which requests ask for sessions" in text
+    assert f"Set {'socket_timeout' if 'own' in name else 'SOCKET_TIMEOUT'} in its OPTIONS to 1 second" in text
+
+
+@pytest.mark.parametrize("name", WAITING)
+def test_pins_in_such_a_cache_are_one_too(settings: Any, name: str) -> None:
+    [(id, text)] = warnings(settings, CACHE, WAITING[name])
+    assert id == "multidb.W033"
+    assert "CACHES['default'], which requests ask for pins" in text
+
+
+@pytest.mark.parametrize("backend", [REDIS, SESSION])
+@pytest.mark.parametrize("name", IMPATIENT)
+def test_a_short_timeout_is_no_warning(settings: Any, name: str, backend: str) -> None:
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+    assert warnings(settings, backend, IMPATIENT[name], **({} if backend == SESSION else {"alias": "pins"})) == []
+
+
+def test_sessions_that_no_key_needs_are_no_warning(settings: Any) -> None:
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+    assert warnings(settings, REDIS, WAITING["no timeout"], alias="pins", keys=["authorization"]) == []
+
+
+@pytest.mark.parametrize("backend", [REDIS, SESSION])
+def test_sessions_elsewhere_are_no_warning(settings: Any, backend: str) -> None:
+    assert warnings(settings, backend, WAITING["no timeout"], **({} if backend == SESSION else {"alias": "pins"})) == []
