@@ -18,8 +18,8 @@ from multidb.positions import PositionUnavailable, is_replayed, replayed_positio
 class PinStatus(NamedTuple):
     """``seconds``: how much longer the pin lasts. ``is_down``: the store cannot be reached, so nobody knows.
 
-    ``in_cookie``: the pin is the one in the cookie, be that the store in use or the one that a visitor without a key
-    falls back to. ``ends_by_replay``: a replica that has replayed the write may answer, and ``replayed_by`` are those.
+    ``in_cookie``: the pin is in the cookie too, as it is but for one that was set on another device.
+    ``ends_by_replay``: a replica that has replayed the write may answer, and ``replayed_by`` are those.
     """
 
     seconds: float = 0.0

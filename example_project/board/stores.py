@@ -55,14 +55,14 @@ CHOICES = {
             "session",
             "Session",
             _with_fallback(SessionPinStore()),
-            "The pin is part of the Django session. A visitor without a session gets the signed cookie.",
+            "The pin is part of the Django session, if there is one, and in the signed cookie too.",
         ),
         Choice(
             "redis",
             "Redis",
             _redis(),
             "The pin is kept under the user, the session and the token, so it follows a user to other devices and "
-            "serves clients without cookies. A visitor with none of them gets the signed cookie.",
+            "serves clients without cookies. It is in the signed cookie too.",
         ),
     ]
 }
