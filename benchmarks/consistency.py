@@ -4,7 +4,8 @@ Starts a PostgreSQL primary, two standbys that lag, a Redis that keeps the pins,
 client of the site writes to a register of its own and reads it, and each request goes to any of the processes. Some
 clients keep their cookies, with a session or without one; others send an Authorization header and drop their cookies.
 Meanwhile replicas, Redis and the processes are killed, frozen, paused, emptied and started again, by a plan that
-``--seed`` repeats. Then each client's history is checked: a read shows what its client was told is written, no such
+``--seed`` repeats. Redis keeps what it takes on disk: killed, it comes back with its pins or, as another kind of fault,
+without them. Then each client's history is checked: a read shows what its client was told is written, no such
 write is lost, and they took effect in their order. A write that was not answered with success may have taken effect or
 not.
 
@@ -29,7 +30,7 @@ sys.path.insert(2, str(Path(__file__).parents[1] / "example_project"))
 
 from history.checker import violations
 from history.clients import COOKIE_KINDS, KINDS, Client, make_clients
-from history.faults import Injector, plan
+from history.faults import LASTING, Injector, plan
 from history.options import parser
 from history.project import make_tables, registers, set_up, site_settings
 from history.report import Run, conditions, details, table
@@ -51,7 +52,7 @@ def main() -> int:
     # The servers are stopped, as they are by Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        with PostgresCluster(len(LAGS)) as cluster, RedisServer() as redis, closing(Workspace()) as workspace:
+        with PostgresCluster(len(LAGS)) as cluster, RedisServer(**LASTING) as redis, closing(Workspace()) as workspace:
             [(version,)] = cluster.primary.execute("SHOW server_version")
             run = _run(cluster, redis, workspace, options)
     except (ServersMissing, ServerFailed) as error:

@@ -27,10 +27,14 @@ KINDS: Mapping[str, Kind] = {
     "replica killed": Kind("replica", lambda standby: standby.kill(), lambda standby: standby.start()),
     "replay paused": Kind("replica", lambda standby: standby.pause(), lambda standby: standby.resume()),
     "Redis killed": Kind("Redis", lambda redis: redis.kill(), lambda redis: redis.start()),
+    "Redis killed and empty": Kind("Redis", lambda redis: redis.kill(), lambda redis: _start_empty(redis)),
     "Redis frozen": Kind("Redis", lambda redis: redis.pause(), lambda redis: redis.resume()),
     "Redis flushed": Kind("Redis", lambda redis: redis.execute("FLUSHALL"), None),
     "worker killed": Kind("worker", lambda worker: worker.kill(), lambda worker: worker.start()),
 }
+
+# How Redis is started, so that what it has taken outlives a crash.
+LASTING = {"appendonly": "yes", "appendfsync": "always"}
 
 # A fault lasts so many seconds. Replay that is paused for the longest must be made up for before a pin ends.
 SHORTEST, LONGEST = 0.2, 2.0
@@ -124,3 +128,8 @@ class Injector:
             self._stop.wait(fault.seconds)
             kind.end(server)
         return Done(fault.kind, server.directory.name, begin, monotonic())
+
+
+def _start_empty(redis: RedisServer) -> None:
+    redis.remove_files()
+    redis.start()

@@ -1,5 +1,6 @@
 """A Redis server that keeps nothing on disk, and the node that it is made of, as are Sentinel and Redis Cluster."""
 
+import shutil
 import signal
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -15,6 +16,9 @@ INSTALL = "Redis 7 or later (Debian and Ubuntu: apt install redis-server)"
 
 ACCOUNTS = ("redis", "nobody")
 
+# Where a server with "appendonly yes" keeps its keys, in its own directory.
+APPEND_ONLY_DIRECTORY = "appendonlydir"
+
 # How many seconds a client waits, unless it is told otherwise: a frozen server answers never.
 PATIENCE = 2
 
@@ -22,6 +26,7 @@ OPTIONS = {
     "bind": HOST,
     "save": '""',
     "appendonly": "no",
+    "appenddirname": APPEND_ONLY_DIRECTORY,
     # A replica gets its copy at once.
     "repl-diskless-sync-delay": "0",
 }
@@ -84,6 +89,10 @@ class RedisNode(Server):
         """Let the frozen server go on: it answers what it was asked meanwhile."""
         if self._process is not None:
             self._process.resume()
+
+    def remove_files(self) -> None:
+        """Remove what the server keeps on disk, if it does: it is empty when it is started. It must not run."""
+        shutil.rmtree(self.directory / APPEND_ONLY_DIRECTORY, ignore_errors=True)
 
     def _command(self) -> list[str | Path]:
         return [self._installation.program, self._file, *self._arguments]
