@@ -12,7 +12,9 @@ BENCHMARKS = ROOT / "benchmarks"
 RUN = f"""
 import runpy, sys
 sys.path[:0] = [{str(BENCHMARKS)!r}, {str(ROOT)!r}]
-from multidb.backends import cookie, keyed, redis
+from django.conf import settings
+from multidb import positions
+from multidb.backends import cookie, keyed, redis, session
 from multidb.log import logger
 from multidb.pins import Pin
 
@@ -86,9 +88,40 @@ keyed._hash = lambda name, value, secret: [hash_(name, value, secret) for _ in r
 """
 
 
+OLD_KEY_NOT_TAKEN = """
+loads = cookie.signing.loads
+def loads_by_the_new(value, **how):
+    return loads(value, **how, fallback_keys=[])
+cookie.signing = type("signing", (), {**vars(cookie.signing), "loads": staticmethod(loads_by_the_new)})
+"""
+
+OLD_KEY_NOT_LOOKED_UP = """
+keys = keyed.KeyedPinStore._keys
+keyed.KeyedPinStore._keys = lambda store, request, secret: keys(store, request, settings.SECRET_KEY)
+"""
+
+REPLICA_TAKEN_FOR_REPLAYED = "positions.is_replayed = lambda position, reached: True"
+
+SESSION_IN_A_COOKIE_NOT_SENT = """
+def save(session_, text):
+    current = type(session_)(session_.session_key)
+    current[session.SESSION_KEY] = text
+    current.save()
+session._save = save
+"""
+
+
 @pytest.mark.parametrize(
     ("store", "bug", "finding"),
     [
+        ("cookie", OLD_KEY_NOT_TAKEN, "rotated key: who should be pinned is replica"),
+        ("redis", OLD_KEY_NOT_LOOKED_UP, "rotated key: who should be pinned is replica"),
+        ("cookie", REPLICA_TAKEN_FOR_REPLAYED, "replayed: who should be pinned is replica"),
+        (
+            "session",
+            SESSION_IN_A_COOKIE_NOT_SENT,
+            "sessions in cookies, rotated key, replayed, write: who should be pinned",
+        ),
         ("cookie", SIGNATURE_NOT_CHECKED, "a read went elsewhere: pinned"),
         ("cookie", SALT_NOT_TOLD_APART, "a read went elsewhere: pinned"),
         ("cookie", ERROR_NOT_CAUGHT, "a read went elsewhere: store down"),

@@ -12,7 +12,7 @@ from django.core.signals import got_request_exception
 from django.test import override_settings
 
 from hostile.inputs import Inputs, Seeds
-from hostile.site import PIN_SECONDS, REDIS_PASSWORD, SECRET_KEY, STORES, redis, seen
+from hostile.site import OLD_SECRET_KEY, PIN_SECONDS, REDIS_PASSWORD, SECRET_KEY, SITES, STORES, redis, seen
 from hostile.visits import Answer, Server, Visit
 from hostile.watch import Watch
 from multidb.backends import get_pin_store
@@ -20,9 +20,16 @@ from multidb.backends.keyed import KeyedPinStore
 from multidb.middleware import pinning_cookie
 from multidb.pins import Pin
 
-# How much a visit may take at most, however long what it sends. A hash is one for each key of the client, and these are
-# derived when its pin is looked up and when it is written, and again for a client who has become known meanwhile.
-LIMITS = {"HMACs": 16, "Redis round trips": 4, "Redis commands": 16, "queries": 8}
+# How much a visit takes at most, however long what it sends. It is what has been seen, and a count of the steps comes
+# to the same. Most hashes are those of a write to a store that does not merge: two keys to look for a pin that is
+# there and two to write, the signature of the session, that of the cookie that came and that of the cookie that goes.
+# A read asks Redis for three keys and the marker at once. The queries are those of a session that is saved: it is
+# loaded twice, a transaction begins, and it is written.
+LIMITS = {"HMACs": 7, "Redis round trips": 1, "Redis commands": 4, "queries": 4}
+
+# The two keys that are looked for, and the cookie that came, are hashed with the old secret as well; sessions either
+# have no signature here, or one but no key. Redis is asked for two more keys.
+LIMITS_ROTATED = {**LIMITS, "HMACs": 9, "Redis commands": 6}
 
 LONGEST_STORED = 300
 LONGEST_KEY = 80
@@ -40,25 +47,30 @@ HEADER = "Token pinned-0123456789abcdef"
 
 
 class Attack:
-    """The site with the store called ``name``: three clients are pinned, two are not, and none of them visits again."""
+    """A site with the store called ``name``: three clients are pinned, two are not, and none of them visits again."""
 
-    def __init__(self, name: str, random: Random) -> None:
+    def __init__(self, name: str, site: str, random: Random) -> None:
         self.findings: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
-        self.own = self.writes = 0
+        self.visits = self.own = self.writes = 0
         self.watch = Watch()
         self._name = name
-        self._server = Server()
-        self._secrets = {SECRET_KEY, REDIS_PASSWORD}
+        # A copy of the setting is another store.
+        self._settings = {"MULTIDB_PIN_STORE": dict(STORES[name]), **SITES[site]}
+        self.is_rotated = "SECRET_KEY_FALLBACKS" in self._settings
+        self._secrets = {SECRET_KEY, OLD_SECRET_KEY, REDIS_PASSWORD}
         self._words: set[str] = set()
         got_request_exception.connect(self._note_exception)
-        with override_settings(MULTIDB_PIN_STORE=STORES[name]), self.watch.watching():
+        before = {"SECRET_KEY": OLD_SECRET_KEY, "SECRET_KEY_FALLBACKS": []} if self.is_rotated else {}
+        with override_settings(**self._settings):
+            self._server = Server()
             _begin_anew()
-            self._meet_clients()
+            with override_settings(**before):
+                self._meet_clients()
             self._inputs = Inputs(random, self._seeds())
 
     def run(self, visits: int) -> None:
-        with override_settings(MULTIDB_PIN_STORE=STORES[self._name]), self.watch.watching():
+        with override_settings(**self._settings), self.watch.watching():
             for number in range(visits):
                 self._visit(self._inputs.visit())
                 if number % VISITS_BETWEEN_LOOKS == 0 or number == visits - 1:
@@ -77,8 +89,17 @@ class Attack:
         for visit in (by_session, by_header, Visit("GET")):
             answer = self._server.serve(visit._replace(method="POST"))
             self._remember(answer)
-            pin = answer.cookies.get(pinning_cookie())
-            self._pinned.append(visit if pin is None else Visit("GET", (f"{pinning_cookie()}={pin}",)))
+            self._pinned += self._found_by(visit, answer)
+
+    def _found_by(self, visit: Visit, answer: Answer) -> list[Visit]:
+        """By what the store finds the client of ``visit``, who was pinned by ``answer``: each for itself."""
+        found = [Visit("GET", (f"{pinning_cookie()}={answer.cookies[pinning_cookie()]}",))]
+        if visit.cookies and self._name != "cookie":
+            name = settings.SESSION_COOKIE_NAME
+            found.append(visit._replace(cookies=(f"{name}={answer.cookies.get(name) or _value(visit)}",)))
+        if visit.authorization and self._name in ("redis", "cache"):
+            found.append(visit)
+        return found
 
     def _seeds(self) -> Seeds:
         return Seeds(
@@ -92,11 +113,12 @@ class Attack:
     def _session(self, user: int) -> str:
         session = import_module(settings.SESSION_ENGINE).SessionStore()
         session["_auth_user_id"] = str(user)
-        session.create()
+        session.save()
         return f"{settings.SESSION_COOKIE_NAME}={session.session_key}"
 
     def _visit(self, visit: Visit) -> None:
         seen.clear()
+        self.visits += 1
         try:
             with self.watch.one_visit():
                 answer = self._server.serve(visit)
@@ -104,7 +126,7 @@ class Attack:
             self._find(f"{type(error).__name__} left the handler", visit)
             return
         self._check_answer(visit, answer)
-        for name, most in LIMITS.items():
+        for name, most in (LIMITS_ROTATED if self.is_rotated else LIMITS).items():
             if self.watch.work[name] > most:
                 self._find(f"{self.watch.work[name]} {name}", visit)
         self._check_log(visit)
@@ -138,6 +160,8 @@ class Attack:
             self._known_headers |= {seen[0].META.get("HTTP_AUTHORIZATION")} - {None}
         if pinning_cookie() in answer.cookies:
             self._known_pins.add(answer.cookies[pinning_cookie()])
+        # One in a signed cookie is another with the pin in it; one that is gone is empty.
+        self._known_sessions |= {answer.cookies.get(settings.SESSION_COOKIE_NAME)} - {None, ""}
 
     def _check_log(self, visit: Visit) -> None:
         if self.watch.logged:

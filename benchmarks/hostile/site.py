@@ -1,22 +1,27 @@
 """The site that is attacked: Django's settings, a primary with a replica in this process, and one view."""
 
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import django
 from django.conf import settings
-from django.core.cache import caches
+from django.core.cache import CacheKeyWarning, caches
 from django.core.management import call_command
 from django.db import router
 from django.http import HttpRequest, HttpResponse
 from django.urls import re_path
 from fakeredis import FakeRedisConnection
 
-from multidb import routing
+from hostile import standstill
+from multidb import positions, routing
+from multidb.middleware import READ_ONLY_METHODS
 
 # So that no pin runs out while the inputs last.
 PIN_SECONDS = 3600
 
 SECRET_KEY = "a secret of this site that no log, key or message may hold"  # noqa: S105  # it guards nothing
+OLD_SECRET_KEY = "the secret of this site before that one"  # noqa: S105  # it guards nothing
 REDIS_PASSWORD = "correct-horse-battery-staple"  # noqa: S105  # that of a Redis in this process
 
 STORES = {
@@ -26,11 +31,31 @@ STORES = {
     "cache": {"BACKEND": "multidb.backends.cache.CachePinStore", "OPTIONS": {"alias": "default"}},
 }
 
+ENGINES = "django.contrib.sessions.backends."
+ROTATED = {"SECRET_KEY_FALLBACKS": [OLD_SECRET_KEY]}
+
+# Each store is attacked on each of them. On those with a rotated key, the clients were pinned before that.
+SITES: Mapping[str, Mapping[str, Any]] = {
+    "sessions in the database": {},
+    "sessions in cache and database, rotated key": {"SESSION_ENGINE": f"{ENGINES}cached_db", **ROTATED},
+    "sessions in the cache, replayed": {"SESSION_ENGINE": f"{ENGINES}cache", "MULTIDB_PINNING_UNTIL": "replayed"},
+    "sessions in files, write": {"SESSION_ENGINE": f"{ENGINES}file", "MULTIDB_PINNING_TRIGGER": "write"},
+    "sessions in cookies, rotated key, replayed, write": {
+        "SESSION_ENGINE": f"{ENGINES}signed_cookies",
+        **ROTATED,
+        "MULTIDB_PINNING_UNTIL": "replayed",
+        "MULTIDB_PINNING_TRIGGER": "write",
+    },
+}
+
 seen: list[HttpRequest] = []
 
 
-def set_up() -> None:
-    """Configure Django, and make the tables."""
+def set_up(session_files: str) -> None:
+    """Configure Django, and make the tables. ``session_files`` is a directory."""
+    # Of a session id that is too long for a key: docs/security.md tells of it.
+    warnings.simplefilter("ignore", CacheKeyWarning)
+    positions.VENDORS["SQLite"] = standstill
     database = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
     settings.configure(
         SECRET_KEY=SECRET_KEY,
@@ -53,8 +78,10 @@ def set_up() -> None:
                 "OPTIONS": {"CONNECTION_POOL_KWARGS": {"connection_class": FakeRedisConnection}},
             },
         },
+        SESSION_FILE_PATH=session_files,
         LOGGING_CONFIG=None,
         MULTIDB_PINNING_SECONDS=PIN_SECONDS,
+        MULTIDB_PINNING_TRIGGER="method",
     )
     django.setup()
     call_command("migrate", verbosity=0)
@@ -66,10 +93,12 @@ def redis() -> Any:
 
 
 def read(request: HttpRequest) -> HttpResponse:
-    """Tell why a read goes where it goes, and note what Django made of the request."""
+    """Write if the method does, tell why a read goes where it goes, and note what Django made of the request."""
     from django.contrib.auth.models import Permission
 
     seen[:] = [request]
+    if request.method not in READ_ONLY_METHODS and settings.MULTIDB_PINNING_TRIGGER == "write":
+        Permission.objects.filter(pk=1).update(name="")
     routes = routing.current().routing.routes = []
     router.db_for_read(Permission)
     return HttpResponse(routes[-1].reason)
