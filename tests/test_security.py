@@ -6,9 +6,10 @@ import logging
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -93,24 +94,38 @@ def test_a_request_with_a_new_header_costs_redis_a_few_hundred_bytes(request: py
     assert max(client.memory_usage(key) for key in keys) <= 300
 
 
+@pytest.mark.parametrize(
+    ("store", "rule", "prefix"), [("redis", 0, "multidb"), ("redis", 0, "site"), ("redis cluster", 1, "multidb")]
+)
 def test_the_rights_that_the_page_names_are_all_that_the_store_needs(
-    request: pytest.FixtureRequest, redis_port: int, clock: Clock, rf: RequestFactory
+    request: pytest.FixtureRequest, clock: Clock, rf: RequestFactory, store: str, rule: int, prefix: str
 ) -> None:
-    [rule] = re.findall(r"^ACL SETUSER (multidb .+)$", PAGE, re.MULTILINE)
-    use_store(request, "redis")
-    admin = caches["pins"].client.get_client()
-    admin.execute_command("ACL", "SETUSER", *rule.replace("PASSWORD", PASSWORD).split())
-    client = rf.get("/", headers={"authorization": "Token x"})
-    with logged_in(redis_port):
-        for _ in range(2):
-            get_pin_store().save(client, HttpResponse(), Pin.on(["default"], clock() + 10))
-            assert get_pin_store().load(client) is not None
-        assert not get_pin_store().outage.is_resting()
-    with redis.Redis(port=redis_port, username="multidb", password=PASSWORD) as restricted:
-        for command in (("KEYS", "*"), ("GET", "other"), ("FLUSHALL",), ("CONFIG", "GET", "*")):
-            with pytest.raises(redis.exceptions.NoPermissionError):
-                restricted.execute_command(*command)
-    admin.execute_command("ACL", "DELUSER", "multidb")
+    rights = re.findall(r"^ACL SETUSER (multidb .+)$", PAGE, re.MULTILINE)[rule].replace("multidb:*", f"{prefix}:*")
+    use_store(request, store, prefix=prefix)
+    ports = [urlsplit(address).port or 0 for address in settings.CACHES["pins"]["LOCATION"].split(",")]
+    with user_of(ports, rights):
+        with logged_in(*ports):
+            get_pin_store().declare_new()
+            for number in range(50):  # So many clients, twice, that each node of a cluster has some.
+                client = rf.get("/", headers={"authorization": f"Token {number % 25}"})
+                get_pin_store().save(client, HttpResponse(), Pin.on(["default"], clock() + 10))
+                assert get_pin_store().load(client) is not None
+            assert not get_pin_store().outage.is_resting()
+        with redis.Redis(port=ports[0], username="multidb", password=PASSWORD) as restricted:
+            for command in (("KEYS", "*"), ("GET", "other"), ("FLUSHALL",), ("CONFIG", "GET", "*")):
+                with pytest.raises(redis.exceptions.NoPermissionError):
+                    restricted.execute_command(*command)
+
+
+@contextmanager
+def user_of(ports: list[int], rights: str) -> Iterator[None]:
+    """Inside, each Redis has the user ``multidb`` with these rights."""
+    with ExitStack() as stack:
+        for port in ports:
+            admin = stack.enter_context(redis.Redis(port=port))
+            admin.execute_command("ACL", "SETUSER", *rights.replace("PASSWORD", PASSWORD).split())
+            stack.callback(admin.execute_command, "ACL", "DELUSER", "multidb")
+        yield
 
 
 def test_no_password_is_in_the_log(
@@ -128,9 +143,10 @@ def test_no_password_is_in_the_log(
 
 
 @contextmanager
-def logged_in(port: int) -> Iterator[None]:
-    """Inside, the cache ``pins`` is that of the user ``multidb`` of the Redis on ``port``."""
-    cache = {**settings.CACHES["pins"], "LOCATION": f"redis://multidb:{PASSWORD}@127.0.0.1:{port}/0"}
+def logged_in(*ports: int) -> Iterator[None]:
+    """Inside, the cache ``pins`` is that of the user ``multidb`` of the Redis, or of the cluster, on ``ports``."""
+    location = ",".join(f"redis://multidb:{PASSWORD}@127.0.0.1:{port}/0" for port in ports)
+    cache = {**settings.CACHES["pins"], "LOCATION": location}
     store = dict(settings.MULTIDB_PIN_STORE)  # Another object, and so another store.
     with override_settings(CACHES={**settings.CACHES, "pins": cache}, MULTIDB_PIN_STORE=store):
         yield
