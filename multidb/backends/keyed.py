@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY as USER_IN_SESSION
 from django.core.checks import CheckMessage, Warning
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.crypto import salted_hmac
@@ -19,6 +19,7 @@ from django.utils.module_loading import import_string
 from multidb.backends.base import ERRORS_OF_ONE_REQUEST, PinStore, reading
 from multidb.backends.client_session import is_loaded, peek, session_key
 from multidb.backends.waiting import check_sessions
+from multidb.log import complain
 from multidb.pins import PinStoreUnavailable
 
 DEFAULT_KEYS = ("user", "session", "authorization")
@@ -112,7 +113,7 @@ class KeyedPinStore(PinStore):
         if self._would_wait_in_vain(request):
             self.outage.miss_for(seconds)
             return
-        keys = self._keys(request, settings.SECRET_KEY)
+        keys = self._keys_that_can_be_told(request)
         if not keys:
             return
         try:
@@ -146,20 +147,33 @@ class KeyedPinStore(PinStore):
         """Keep ``text`` under each of ``keys`` for ``seconds``. Return whether all took it. May raise anything."""
 
     def _keys(self, request: HttpRequest, secret: str | bytes) -> list[str]:
+        keys = (self._key(name, request, secret) for name in self._functions)
+        return [key for key in keys if key is not None]
+
+    def _keys_that_can_be_told(self, request: HttpRequest) -> list[str]:
+        """So that a session that cannot be loaded, say, takes no pin from a client that has a header too."""
         keys = []
-        for name, function in self._functions.items():
-            value = function(request)
-            if value is None or value == "":
-                continue
-            if not isinstance(value, str):
-                raise TypeError(f"The key {name!r} is a {type(value).__name__}. Return a string, or None.")
-            if name != "user":
-                value = _hash(name, value, secret)
-            elif not PLAIN.fullmatch(value):
-                # No plain primary key begins so, and can be taken for the hash of another.
-                value = "#" + _hash(name, value, secret)
-            keys.append(f"{self._prefix}:{name}:{value}")
-        return keys
+        for name in self._functions:
+            try:
+                keys.append(self._key(name, request, settings.SECRET_KEY))
+            except (ImproperlyConfigured, SynchronousOnlyOperation):
+                raise
+            except Exception as error:
+                complain(f"The key {name!r} of a client cannot be told:", error)
+        return [key for key in keys if key is not None]
+
+    def _key(self, name: str, request: HttpRequest, secret: str | bytes) -> str | None:
+        value = self._functions[name](request)
+        if value is None or value == "":
+            return None
+        if not isinstance(value, str):
+            raise TypeError(f"The key {name!r} is a {type(value).__name__}. Return a string, or None.")
+        if name != "user":
+            value = _hash(name, value, secret)
+        elif not PLAIN.fullmatch(value):
+            # No plain primary key begins so, and can be taken for the hash of another.
+            value = "#" + _hash(name, value, secret)
+        return f"{self._prefix}:{name}:{value}"
 
 
 def user(request: HttpRequest) -> str | None:

@@ -9,8 +9,7 @@ from multidb import signals
 from multidb.breaker import JITTER, Breaker
 from multidb.conf import conf
 from multidb.log import logger, without_quotations
-
-CLOCK_SKEW_SECONDS = 60
+from multidb.pins import latest_milliseconds
 
 
 class Outage:
@@ -66,7 +65,7 @@ class Outage:
         """Is a pin that the store does not have perhaps one that it has lost, or that is still to come?"""
         now = time.time()
         with self._lock:
-            if self.missing_until > latest_missing(now):
+            if self.missing_until > latest_milliseconds(now, conf.pinning_seconds):
                 self.missing_until = 0  # Set by a clock that has jumped.
         return now * 1000 < self.missing_until or monotonic() < self._others_may_owe_until
 
@@ -80,11 +79,3 @@ class Outage:
         self._others_may_owe_until = monotonic() + min(conf.retry_seconds * (1 + JITTER), conf.pinning_seconds)
         logger.warning("The pin store %s is used again.", store)
         signals.pin_store_up.send_robust(sender=None, store=store)
-
-
-def latest_missing(now: float) -> int:
-    """Until when pins can be missing at ``now``, in milliseconds. A later time was set by a clock that has jumped.
-
-    Nearer than for a pin, which concerns one client: here all of them go to the primary.
-    """
-    return math.ceil((now + conf.pinning_seconds + CLOCK_SKEW_SECONDS) * 1000)

@@ -1,6 +1,7 @@
 """Owed: pins that the store could not take, to be brought when it is back."""
 
 import threading
+from itertools import islice
 from typing import NamedTuple
 
 from multidb.pins import Pin
@@ -31,27 +32,36 @@ class Owed:
             for debt in debts:
                 self._debts[debt.key] = _merged(debt, self._debts.get(debt.key))
             while len(self._debts) > MOST_OWED:
-                dropped = max(dropped, self._oldest().until)
+                dropped = max(dropped, self._debts.pop(next(iter(self._debts))).until)
         return dropped
 
     def __bool__(self) -> bool:
         return bool(self._debts)
 
-    def take(self, now: int, most: int) -> list[Debt]:
+    def oldest(self, now: int, most: int) -> list[Debt]:
         """What has been owed for the longest and still holds at ``now``, ``most`` debts of it at most.
 
-        The caller adds again what it cannot bring.
+        They are owed until the caller has brought them, and says so by ``settle``.
         """
-        taken: list[Debt] = []
+        if not self._debts:
+            return []
         with self._lock:
-            while self._debts and len(taken) < most:
-                debt = self._oldest()
-                if debt.until > now:
-                    taken.append(debt)
-        return taken
+            self._debts = {key: debt for key, debt in self._debts.items() if debt.until > now}
+            return list(islice(self._debts.values(), most))
 
-    def _oldest(self) -> Debt:
-        return self._debts.pop(next(iter(self._debts)))
+    def settle(self, debts: list[Debt]) -> None:
+        """``debts`` have been brought."""
+        with self._lock:
+            for debt in debts:
+                if self._debts.get(debt.key) is debt:
+                    del self._debts[debt.key]
+
+    def until(self, without: list[Debt]) -> int:
+        """Until when the longest pin may hold that is owed, ``without`` some; 0 if no other is."""
+        if not self._debts:
+            return 0
+        with self._lock:
+            return max((debt.until for debt in self._debts.values() if debt not in without), default=0)
 
 
 def _merged(debt: Debt, owed: Debt | None) -> Debt:

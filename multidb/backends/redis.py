@@ -15,7 +15,6 @@ from django.core.exceptions import ImproperlyConfigured
 
 from multidb.backends.aliased import AliasedPinStore
 from multidb.backends.keyed import DEFAULT_KEYS, DEFAULT_PREFIX
-from multidb.backends.outage import latest_missing
 from multidb.backends.owed import Debt, Owed
 from multidb.backends.redis_scripts import MARK, MERGE
 from multidb.backends.waiting import LONGEST_SECONDS
@@ -79,16 +78,21 @@ class RedisPinStore(AliasedPinStore):
         client = self._client()
         names = [self._name(key) for key in keys]
         markers = list(dict.fromkeys(self._marker_of(name) for name in names))
-        marks = [self._mark(client, marker, "EVALSHA", self.outage.missing_until) for marker in markers]
-        answers = self._delivered(client, [*(("GET", name) for name in names), *marks])
-        for marker, mark, answer in zip(markers, marks, answers[len(names) :], strict=True):
-            self._note_mark(client, marker, mark, answer)
+        debts = self._owed.oldest(self._milliseconds_in(0), MOST_BROUGHT)
+        # Other processes do not know of what is owed still.
+        missing_until = max(self.outage.missing_until, self._owed.until(without=debts))
+        marks = [self._mark(client, marker, "EVALSHA", missing_until) for marker in markers]
+        with client.in_time():
+            answers = self._delivered(client, debts, [*(("GET", name) for name in names), *marks])
+            for marker, mark, answer in zip(markers, marks, answers[len(names) :], strict=True):
+                self._note_mark(client, marker, mark, answer)
         return [None if isinstance(answer, Exception) else answer for answer in answers[: len(names)]]
 
     def _set(self, keys: list[str], text: str, seconds: float) -> bool:
         until = self._milliseconds_in(seconds)
         client = self._client()
-        answers = self._delivered(client, [_merge(Debt(self._name(key), text, until)) for key in keys])
+        debts = self._owed.oldest(self._milliseconds_in(0), MOST_BROUGHT)
+        answers = self._delivered(client, debts, [_merge(Debt(self._name(key), text, until)) for key in keys])
         _check_written(client, answers)
         return True
 
@@ -130,15 +134,11 @@ class RedisPinStore(AliasedPinStore):
                 id="multidb.W027",
             )
 
-    def _delivered(self, client: Any, commands: list[Command]) -> list[Any]:
-        """The answers to ``commands``, before which a part goes to the store of what is owed to it."""
-        debts = self._owed.take(self._milliseconds_in(0), MOST_BROUGHT)
-        try:
-            answers: list[Any] = client.answers([*map(_merge, debts), *commands])
-            _check_written(client, answers[: len(debts)])
-        except BaseException:  # Also of a worker that is told to end: it may yet go on.
-            self.outage.miss_until(self._owed.add(debts))
-            raise
+    def _delivered(self, client: Any, debts: list[Debt], commands: list[Command]) -> list[Any]:
+        """The answers to ``commands``, before which ``debts`` are brought."""
+        answers: list[Any] = client.answers([*map(_merge, debts), *commands])
+        _check_written(client, answers[: len(debts)])
+        self._owed.settle(debts)
         return answers[len(debts) :]
 
     def _note_mark(self, client: Any, marker: str, mark: Command, answer: Any) -> None:
@@ -166,7 +166,7 @@ class RedisPinStore(AliasedPinStore):
         script, digest = _script(marker, client.database)
         text = digest if command == "EVALSHA" else script
         longest = self._milliseconds_in(conf.pinning_seconds)
-        return command, text, 1, marker, longest, latest_missing(time.time()), known
+        return command, text, 1, marker, longest, latest_milliseconds(time.time(), conf.pinning_seconds), known
 
     def _name(self, key: str) -> str:
         """The key in Redis. In a cluster what is in braces decides on which server that is.

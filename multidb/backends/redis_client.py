@@ -1,6 +1,7 @@
 """RedisClient: the server of a django-redis cache, asked over connections and with timeouts of our own."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, NoReturn
 
 from django.core.cache import caches
@@ -21,6 +22,13 @@ from multidb.log import without_quotations
 WAITING = ("max_connections", "queue_class", "timeout")
 MOST_CONNECTIONS = 2**31
 
+# A pool whose servers may send what nobody asked for gives out connections on which an answer is left over.
+UNDISTURBED: dict[str, Any] = {}
+with suppress(ImportError):  # Before redis-py 7.
+    from redis.maint_notifications import MaintNotificationsConfig
+
+    UNDISTURBED["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
+
 # What redis-py raises where an answer is not of the kind that it expects.
 TRIPPED = (ArithmeticError, AttributeError, InvalidResponse, LookupError, TypeError, ValueError)
 
@@ -36,7 +44,7 @@ class RedisClient:
         get_redis_connection(alias)
         setting = caches.settings[alias]
         limits = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": Retry(NoBackoff(), 0)}
-        factory: Any = get_connection_factory(_options(setting.get("OPTIONS", {}), limits))
+        factory: Any = get_connection_factory(options=_options(setting.get("OPTIONS", {}), limits))
         location = setting["LOCATION"]
         addresses = location.split(",") if isinstance(location, str) else list(location)
         connect = _cluster if is_cluster else _single
@@ -51,10 +59,8 @@ class RedisClient:
         ``RedisError`` for any other failure.
         """
         try:
-            with within(self._timeout * self.most_asked), self.redis.pipeline(transaction=False) as pipeline:
-                for command in commands:
-                    pipeline.execute_command(*command, **self._target(command))
-                answers: list[Any] = pipeline.execute(raise_on_error=False)
+            with self.in_time(), self._without_leftovers():
+                answers = self._asked(list(commands))
         except TRIPPED:
             self.complain()
         except RedisError as error:
@@ -64,8 +70,13 @@ class RedisClient:
                 raise _as_told(answer)
         return answers
 
+    def in_time(self) -> AbstractContextManager[None]:
+        """All that is asked inside takes no longer than the timeout, for each server that may have to be asked."""
+        return within(self._timeout * self.most_asked)
+
     def complain(self) -> NoReturn:
         """Raise ``RedisError``, which says that the server gives answers that are none to what it was asked."""
+        self._disconnect()
         # Without the error that showed it: its message may hold what we have sent.
         raise ConnectionError("The server does not answer as Redis does.") from None
 
@@ -96,6 +107,31 @@ class RedisClient:
             return set()
         policies = {str(memory.get("maxmemory_policy")) for memory in memories if memory.get("maxmemory")}
         return policies - {"noeviction", "None"}
+
+    def _asked(self, commands: list[Sequence[Any]]) -> list[Any]:
+        with self.redis.pipeline(transaction=False) as pipeline:
+            for command in commands:
+                pipeline.execute_command(*command, **self._target(command))
+            answers: list[Any] = pipeline.execute(raise_on_error=False)
+        return answers
+
+    @contextmanager
+    def _without_leftovers(self) -> Iterator[None]:
+        """Close the connections after whatever ends the asking, as a signal may: else the next to use one of them would
+        get the answers of this one.
+        """
+        try:
+            yield
+        except BaseException:
+            self._disconnect()
+            raise
+
+    def _disconnect(self) -> None:
+        is_cluster = isinstance(self.redis, RedisCluster)
+        clients = [node.redis_connection for node in self.redis.get_nodes()] if is_cluster else [self.redis]
+        for client in clients:
+            if client is not None:  # Not asked yet.
+                client.connection_pool.disconnect(inuse_connections=False)
 
     def _target(self, command: Sequence[Any]) -> dict[str, Any]:
         """Where a script goes: in a cluster, redis-py would first ask some node, which may be down, what its key is."""
@@ -135,11 +171,13 @@ def _cluster(factory: Any, addresses: list[str], limits: Mapping[str, Any]) -> R
     node_class: Any = ClusterNode  # It has no types.
     nodes = [node_class(node["host"], node.get("port", 6379)) for node in map(parse_url, addresses[1:])]
     parameters = factory.make_connection_params(addresses[0])
-    known = {name: value for name, value in parameters.items() if name in ("username", "password")}
+    known: dict[str, Any] = {name: value for name, value in parameters.items() if name in ("username", "password")}
     # Without what follows the address: timeouts there would win over ours.
-    url = addresses[0].partition("?")[0]
+    known |= {"url": addresses[0].partition("?")[0], **UNDISTURBED, **limits}
     try:
-        return RedisCluster(url=url, startup_nodes=nodes, connection_pool_class=PunctualPool, **known, **limits)
+        return RedisCluster(startup_nodes=nodes, connection_pool_class=PunctualPool, **known)
+    except TRIPPED:
+        raise ConnectionError("The servers do not answer as a Redis Cluster does.") from None
     except RedisError as error:
         raise _as_told(error) from None
 
@@ -148,7 +186,7 @@ def _options(given: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, A
     """The options of the cache, but for a pool that lets its callers wait, and with ``limits`` for sentinels too."""
     options = dict(given)
     pool = {name: value for name, value in options.get("CONNECTION_POOL_KWARGS", {}).items() if name not in WAITING}
-    options["CONNECTION_POOL_KWARGS"] = {**pool, "max_connections": MOST_CONNECTIONS}
+    options["CONNECTION_POOL_KWARGS"] = {**pool, **UNDISTURBED, "max_connections": MOST_CONNECTIONS}
     path = options.get("CONNECTION_POOL_CLASS")
     if path is not None and issubclass(import_string(path), BlockingConnectionPool):
         del options["CONNECTION_POOL_CLASS"]

@@ -17,9 +17,9 @@ _ends: ContextVar[float] = ContextVar("multidb_redis_ends", default=math.inf)
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
     """What is asked inside takes ``seconds`` at most, over connections that are ``punctual``: else it fails, as by a
-    timeout of redis-py's own, which is one for each part of an answer.
+    timeout of redis-py's own, which is one for each part of an answer. A block in another ends with that, or sooner.
     """
-    outer = _ends.set(monotonic() + seconds)
+    outer = _ends.set(min(_ends.get(), monotonic() + seconds))
     try:
         yield
     finally:

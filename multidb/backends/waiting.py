@@ -13,21 +13,24 @@ LONGEST_SECONDS = 1
 REDIS = ("django_redis.cache.RedisCache", "django.core.cache.backends.redis.RedisCache")
 ENGINES = ("django.contrib.sessions.backends.cache", "django.contrib.sessions.backends.cached_db")
 
-_IN_ADDRESS = re.compile(r"[?&]socket_timeout=([0-9]+(?:[.][0-9]+)?)")
+TIMEOUTS = ("socket_connect_timeout", "socket_timeout")
 
 
 def check_cache(alias: str, what: str) -> Iterator[CheckMessage]:
     """Warn if the cache ``alias``, which is asked for ``what``, is a Redis without a short timeout."""
     setting = settings.CACHES.get(alias, {})
-    if setting.get("BACKEND") not in REDIS or any(seconds <= LONGEST_SECONDS for seconds in _timeouts(setting)):
+    if setting.get("BACKEND") not in REDIS:
         return
-    name = "SOCKET_TIMEOUT" if setting["BACKEND"] == REDIS[0] else "socket_timeout"
-    yield Warning(
-        f"CACHES[{alias!r}], which requests ask for {what}, is a Redis with no short {name}: each may wait for as long "
-        "as it hangs.",
-        hint=f"Set {name} in its OPTIONS to {LONGEST_SECONDS} second or less.",
-        id="multidb.W033",
-    )
+    for name in TIMEOUTS:
+        seconds = list(_named(setting, name))
+        if not seconds or max(seconds) > LONGEST_SECONDS:
+            option = name.upper() if setting["BACKEND"] == REDIS[0] else name
+            yield Warning(
+                f"CACHES[{alias!r}], which requests ask for {what}, is a Redis with no short {option}: each may wait "
+                "for as long as it hangs.",
+                hint=f"Set {option} in its OPTIONS to {LONGEST_SECONDS} second or less.",
+                id="multidb.W033",
+            )
 
 
 def check_sessions() -> Iterator[CheckMessage]:
@@ -36,9 +39,8 @@ def check_sessions() -> Iterator[CheckMessage]:
         yield from check_cache(settings.SESSION_CACHE_ALIAS, "sessions")
 
 
-def _timeouts(setting: Mapping[str, Any]) -> Iterator[float]:
+def _named(setting: Mapping[str, Any], name: str) -> Iterator[float]:
     options = setting.get("OPTIONS", {})
-    named = [options, options.get("CONNECTION_POOL_KWARGS", {})]
-    values = [each.get(name) for each in named for name in ("SOCKET_TIMEOUT", "socket_timeout")]
-    yield from (value for value in values if isinstance(value, int | float))
-    yield from map(float, _IN_ADDRESS.findall(str(setting.get("LOCATION", ""))))
+    for each in (options, options.get("CONNECTION_POOL_KWARGS", {})):
+        yield from (each[key] for key in (name, name.upper()) if isinstance(each.get(key), int | float))
+    yield from map(float, re.findall(rf"[?&]{name}=([0-9]+(?:[.][0-9]+)?)", str(setting.get("LOCATION", ""))))

@@ -13,12 +13,42 @@ def debt(number: int, until: int = 100) -> Debt:
     return Debt(f"key {number}", Pin({"default": Hold(until)}).encode(), until)
 
 
+def taken_of(owed: Owed, now: int = 0, most: int = 9) -> list[Debt]:
+    """What is brought, all of which arrives."""
+    debts = owed.oldest(now, most)
+    owed.settle(debts)
+    return debts
+
+
+def test_a_debt_is_owed_until_it_has_been_brought() -> None:
+    """Another thread, that looks for the pin meanwhile, is told that it may be missing."""
+    owed = Owed()
+    owed.add([debt(1), debt(2, until=70), debt(3, until=80)])
+    debts = owed.oldest(now=0, most=2)
+    assert owed
+    assert owed.until(without=debts) == 80
+    assert owed.oldest(now=0, most=2) == debts
+    owed.settle(debts)
+    assert owed.oldest(now=0, most=2) == [debt(3, until=80)]
+    owed.settle(owed.oldest(now=0, most=2))
+    assert (bool(owed), owed.until(without=[])) == (False, 0)
+
+
+def test_what_was_added_to_a_debt_on_its_way_is_still_owed() -> None:
+    owed = Owed()
+    owed.add([debt(1)])
+    debts = owed.oldest(now=0, most=1)
+    owed.add([debt(1, until=200)])
+    owed.settle(debts)
+    assert owed.oldest(now=0, most=1) == [debt(1, until=200)]
+
+
 def test_all_is_taken_once_in_its_order() -> None:
     owed = Owed()
     assert owed.add([debt(1), debt(2)]) == 0
     assert owed.add([debt(3)]) == 0
-    assert owed.take(now=0, most=9) == [debt(1), debt(2), debt(3)]
-    assert owed.take(now=0, most=9) == []
+    assert taken_of(owed) == [debt(1), debt(2), debt(3)]
+    assert taken_of(owed) == []
 
 
 def test_of_one_key_there_is_one_debt() -> None:
@@ -27,23 +57,23 @@ def test_of_one_key_there_is_one_debt() -> None:
     users = Debt("key 1", Pin({"users": Hold(50)}).encode(), 50)
     owed.add([debt(1, until=70), debt(2), users])
     merged = Debt("key 1", Pin({"users": Hold(50), "default": Hold(70)}).encode(), 70)
-    assert owed.take(now=0, most=9) == [merged, debt(2)]
+    assert taken_of(owed) == [merged, debt(2)]
 
 
 def test_what_has_been_owed_the_longest_is_taken_first() -> None:
     owed = Owed()
     assert not owed
     owed.add([debt(1), debt(2, until=1), debt(3), debt(4)])
-    assert owed.take(now=10, most=2) == [debt(1), debt(3)]
+    assert taken_of(owed, now=10, most=2) == [debt(1), debt(3)]
     assert owed
-    assert owed.take(now=10, most=2) == [debt(4)]
+    assert taken_of(owed, now=10, most=2) == [debt(4)]
     assert not owed
 
 
 def test_what_has_run_out_is_not_brought() -> None:
     owed = Owed()
     owed.add([debt(1, until=9), debt(2, until=10), debt(3, until=11)])
-    assert owed.take(now=10, most=9) == [debt(3, until=11)]
+    assert taken_of(owed, now=10) == [debt(3, until=11)]
 
 
 def test_beyond_the_most_the_oldest_are_dropped_and_it_says_until_when_they_would_hold(
@@ -53,20 +83,21 @@ def test_beyond_the_most_the_oldest_are_dropped_and_it_says_until_when_they_woul
     owed = Owed()
     assert owed.add([debt(1, until=70), debt(2, until=50)]) == 0
     assert owed.add([debt(3), debt(4), debt(5)]) == 70
-    assert [each.key for each in owed.take(now=0, most=9)] == ["key 3", "key 4", "key 5"]
+    assert [each.key for each in taken_of(owed)] == ["key 3", "key 4", "key 5"]
 
 
-def test_threads_that_add_and_take_lose_nothing_and_bring_nothing_twice() -> None:
-    owed, taken = Owed(), []
+def test_threads_that_add_and_bring_lose_nothing() -> None:
+    owed, brought = Owed(), []
 
     def work(thread: int) -> None:
         for number in range(100):
             owed.add([debt(thread * 100 + number)])
-            taken.extend(owed.take(now=0, most=9))
+            brought.extend(taken_of(owed, most=3))
 
     threads = [Thread(target=work, args=[thread]) for thread in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(taken) == sorted(debt(number) for number in range(800))
+    brought.extend(taken_of(owed, most=800))
+    assert set(brought) == {debt(number) for number in range(800)}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.sessions.backends.db import SessionStore
-from django.test import Client
+from django.test import Client, RequestFactory
 from servers.redis import RedisServer
 
 from multidb.backends import get_pin_store
@@ -145,11 +145,51 @@ def test_what_is_owed_is_brought_in_portions(asked: list[str], server: RedisServ
     store.outage.succeeded()
     owed = []
     while store._owed:
-        assert reason(Client(), headers={"authorization": "Token somebody"}) == "store down"
+        said = reason(Client(), headers={"authorization": "Token somebody"})
         owed.append(len(store._owed._debts))
     assert owed == [70, 20, 0]
+    assert said == "store down"
     pinned = [reason(Client(), headers={"authorization": f"Token {number}"}) for number in (0, 60, 119)]
     assert pinned == ["pinned"] * 3
+
+
+def test_another_process_knows_of_what_is_owed_still(
+    asked: list[str], server: RedisServer, settings: Any, monotonic: Ahead, clock: Clock
+) -> None:
+    with is_killed(server, settings):
+        for number in range(120):
+            Client().post("/nothing", headers={"authorization": f"Token {number}"})
+    get_pin_store().outage.succeeded()
+    clock.advance(14)
+    assert reason_without_cookies() == "store down"
+    settings.MULTIDB_PIN_STORE = dict(settings.MULTIDB_PIN_STORE)
+    assert reason(Client(), headers={"authorization": "Token 119"}) == "store down"
+
+
+class Interrupted(BaseException):
+    """As what a signal raises in a worker that has taken too long."""
+
+
+def test_whoever_is_interrupted_leaves_no_answer_for_the_next(
+    asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next would be told of somebody else's pin, and so would all after it."""
+    Client().post("/nothing", headers=TOKEN)
+    store: Any = get_pin_store()
+    connection_class = store._client().redis.connection_pool.connection_class
+    send = connection_class.send_packed_command
+
+    def interrupt(connection: Any, command: Any, check_health: bool = True) -> None:
+        send(connection, command, check_health)
+        raise Interrupted
+
+    for _ in range(3):
+        with monkeypatch.context() as patched:
+            patched.setattr(connection_class, "send_packed_command", interrupt)
+            with pytest.raises(Interrupted):
+                store.load(RequestFactory().get("/", headers=TOKEN))
+        assert store.load(RequestFactory().get("/", headers={"authorization": "Token grace"})) is None
+        assert store.load(RequestFactory().get("/", headers=TOKEN)) is not None
 
 
 def test_a_session_is_not_loaded_for_a_store_that_is_left_alone(

@@ -9,24 +9,28 @@ from tests.conftest import CACHE, REDIS, SESSION
 
 DJANGO_REDIS = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
 DJANGO = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
+SHORT = {"SOCKET_TIMEOUT": 1, "SOCKET_CONNECT_TIMEOUT": 0.5}
+IN_ADDRESS = "redis://127.0.0.1:1/0?socket_timeout={}&db=0&socket_connect_timeout=0.5"
 WAITING: dict[str, dict[str, Any]] = {
-    "no timeout": DJANGO_REDIS,
-    "no timeout, Django's own": DJANGO,
-    "a long one": {**DJANGO_REDIS, "OPTIONS": {"SOCKET_TIMEOUT": 1.5}},
-    "none of all": {**DJANGO_REDIS, "OPTIONS": {"SOCKET_TIMEOUT": None}},
-    "a long one in the address": {**DJANGO_REDIS, "LOCATION": "redis://127.0.0.1:1/0?socket_timeout=60"},
+    "a long one": {**DJANGO_REDIS, "OPTIONS": {**SHORT, "SOCKET_TIMEOUT": 1.5}},
+    "none of all": {**DJANGO_REDIS, "OPTIONS": {**SHORT, "SOCKET_TIMEOUT": None}},
+    "none, Django's own": {**DJANGO, "OPTIONS": {"socket_connect_timeout": 1}},
+    "a long one in the address": {**DJANGO_REDIS, "LOCATION": IN_ADDRESS.format(60), "OPTIONS": SHORT},
 }
 IMPATIENT: dict[str, dict[str, Any]] = {
-    "a short one": {**DJANGO_REDIS, "OPTIONS": {"SOCKET_TIMEOUT": 1}},
-    "a short one, Django's own": {**DJANGO, "OPTIONS": {"socket_timeout": 0.5}},
-    "a short one of the pool": {**DJANGO_REDIS, "OPTIONS": {"CONNECTION_POOL_KWARGS": {"socket_timeout": 0.5}}},
-    "a short one in the address": {**DJANGO_REDIS, "LOCATION": ["redis://127.0.0.1:1/0?db=0&socket_timeout=0.5"]},
+    "short ones": {**DJANGO_REDIS, "OPTIONS": SHORT},
+    "short ones, Django's own": {**DJANGO, "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 1}},
+    "short ones of the pool": {
+        **DJANGO_REDIS,
+        "OPTIONS": {"CONNECTION_POOL_KWARGS": {"socket_timeout": 0.5, "socket_connect_timeout": 1}},
+    },
+    "short ones in the address": {**DJANGO_REDIS, "LOCATION": [IN_ADDRESS.format(0.5)]},
     "no Redis": {"BACKEND": "django.core.cache.backends.memcached.PyMemcacheCache", "LOCATION": "127.0.0.1:1"},
 }
 
 
 def warnings(settings: Any, backend: str, cache: dict[str, Any], **options: Any) -> list[tuple[str, str]]:
-    settings.CACHES = {"default": cache, "pins": IMPATIENT["a short one"]}
+    settings.CACHES = {"default": cache, "pins": IMPATIENT["short ones"]}
     settings.MULTIDB_PIN_STORE = {"BACKEND": backend, "OPTIONS": options}
     return [(message.id, f"{message.msg} {message.hint}") for message in get_pin_store().check()]
 
@@ -59,11 +63,16 @@ def test_a_short_timeout_is_no_warning(settings: Any, name: str, backend: str) -
     assert warnings(settings, backend, IMPATIENT[name], **({} if backend == SESSION else {"alias": "pins"})) == []
 
 
+def test_both_timeouts_are_asked_for(settings: Any) -> None:
+    texts = [text for _, text in warnings(settings, CACHE, DJANGO_REDIS)]
+    assert ["SOCKET_CONNECT_TIMEOUT" in text for text in texts] == [True, False]
+
+
 def test_sessions_that_no_key_needs_are_no_warning(settings: Any) -> None:
     settings.SESSION_ENGINE = "django.contrib.sessions.backends.cache"
-    assert warnings(settings, REDIS, WAITING["no timeout"], alias="pins", keys=["authorization"]) == []
+    assert warnings(settings, REDIS, DJANGO_REDIS, alias="pins", keys=["authorization"]) == []
 
 
 @pytest.mark.parametrize("backend", [REDIS, SESSION])
 def test_sessions_elsewhere_are_no_warning(settings: Any, backend: str) -> None:
-    assert warnings(settings, backend, WAITING["no timeout"], **({} if backend == SESSION else {"alias": "pins"})) == []
+    assert warnings(settings, backend, DJANGO_REDIS, **({} if backend == SESSION else {"alias": "pins"})) == []
