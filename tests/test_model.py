@@ -7,213 +7,23 @@ Told: the response has gone out, and by the documentation it pins. Whoever: the 
 under keys, everyone with the same user, session or ``Authorization`` header. Of theirs, the requests that begin after
 the response went out; and for a user who becomes known only inside the view, the reads after that.
 For how long: for the pin's seconds from the moment when the view returned. A replica that lags longer is read from.
-What stores lose by design is promised to nobody: see ``tests.model.promises``.
+What stores lose by design is promised to nobody, nor what a process cannot know of yet: see ``tests.model.promises``.
 
 *One state.* All reads of a request that go to replicas of one primary go to the same one. A request that has written to
 a primary reads from that. No read is older than the one before; but a transaction that only reads is a state of its
 own, on the primary, and what is read after it may be older.
 """
 
-from collections import Counter
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, note, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
 
-from tests.model.choices import CHOICES, Choice
-from tests.model.mutants import lookup_from_a_replica, no_merge, pin_before_commit
-from tests.model.promises import Promises
-from tests.model.visits import Visit
-from tests.model.world import STORE_FAULTS, World
-
-CLIENTS = ["laptop", "phone", "visitor", "script", "robot"]
-METHODS = st.sampled_from(["GET", "POST"])
-PRIMARIES = st.sampled_from(["default", "users"])
-REPLICAS = ["replica-1", "replica-2", "users-replica"]
-# A replica catches up, twice as often as it stops or starts; or the store suffers.
-EVENTS = st.sampled_from(
-    ["nothing", *REPLICAS, *REPLICAS, *(f"stop or start {each}" for each in REPLICAS), *STORE_FAULTS]
-)
-# Which of those that there are, counted round.
-PLACES = st.integers(0, 3)
-
-
-class Model(RuleBasedStateMachine):
-    """``tally``: how many reads were checked; of those, on a replica; with a promise to keep; and both."""
-
-    tally: ClassVar[Counter[str]] = Counter()
-
-    @initialize(choice=CHOICES, cast=st.lists(st.sampled_from(CLIENTS), min_size=1, max_size=2, unique=True))
-    def begin_world(self, choice: Choice, cast: list[str]) -> None:
-        self.world = World(choice)
-        self.cast = cast
-        self.promises = Promises()
-        self.open: list[Visit] = []
-        self.ending: list[Visit] = []
-        self.answered: list[Visit] = []
-
-    def teardown(self) -> None:
-        if hasattr(self, "world"):
-            self.world.end()
-
-    @precondition(lambda self: self.world.has_free_worker)
-    @rule(place=PLACES, method=METHODS, has_outer_transaction=st.booleans())
-    def begin(self, place: int, method: str, has_outer_transaction: bool) -> None:
-        self.visit(place, method, has_outer_transaction)
-
-    @precondition(lambda self: self.open)
-    @rule(place=PLACES, primary=PRIMARIES)
-    def read(self, place: int, primary: str) -> None:
-        self.check_read(self.open[place % len(self.open)], self.world.known(primary))
-
-    @precondition(lambda self: self.open)
-    @rule(place=PLACES, primary=PRIMARIES)
-    def write(self, place: int, primary: str) -> None:
-        self.open[place % len(self.open)].write(self.world.known(primary))
-
-    @precondition(lambda self: self.open)
-    @rule(place=PLACES, primary=PRIMARIES, is_kept=st.booleans())
-    def open_or_close_a_transaction(self, place: int, primary: str, is_kept: bool) -> None:
-        visit, primary = self.open[place % len(self.open)], self.world.known(primary)
-        if visit.in_block(primary):
-            visit.close_block(primary, is_kept)
-        else:
-            visit.open_block(primary)
-
-    @precondition(lambda self: any(each.client.name == "script" for each in self.open))
-    @rule(place=PLACES)
-    def authenticate(self, place: int) -> None:
-        visits = [each for each in self.open if each.client.name == "script"]
-        visits[place % len(visits)].authenticate()
-
-    @precondition(lambda self: any(each.client.session for each in self.open))
-    @rule(place=PLACES)
-    def touch_session(self, place: int) -> None:
-        visits = [each for each in self.open if each.client.session]
-        visits[place % len(visits)].touch_session()
-
-    @precondition(lambda self: self.open)
-    @rule(place=PLACES, is_marked=st.booleans())
-    def respond(self, place: int, is_marked: bool) -> None:
-        visit = self.open[place % len(self.open)]
-        visit.respond(is_marked)
-        self.sort(visit)
-
-    @precondition(lambda self: self.ending)
-    @rule(place=PLACES)
-    def end(self, place: int) -> None:
-        visit = self.ending[place % len(self.ending)]
-        visit.end()
-        self.sort(visit)
-
-    @precondition(lambda self: self.answered)
-    @rule(place=PLACES)
-    def arrive(self, place: int) -> None:
-        self.tell(self.answered[place % len(self.answered)])
-
-    @precondition(lambda self: self.world.has_free_worker)
-    @rule(place=PLACES, primary=PRIMARIES, in_transaction=st.booleans(), then=EVENTS, looks=st.booleans())
-    def write_and_be_told(self, place: int, primary: str, in_transaction: bool, then: str, looks: bool) -> None:
-        """Then something happens, and perhaps the client looks what has become of it."""
-        visit, primary = self.visit(place, "POST"), self.world.known(primary)
-        if in_transaction:
-            visit.open_block(primary)
-        visit.write(primary)
-        self.finish(visit)
-        self.world.happen(then)
-        if looks:
-            self.look(place=place, primary=primary)
-
-    @precondition(lambda self: self.world.has_free_worker)
-    @rule(place=PLACES, primary=PRIMARIES)
-    def look(self, place: int, primary: str) -> None:
-        visit = self.visit(place, "GET")
-        self.check_read(visit, self.world.known(primary))
-        if visit.is_open:
-            self.check_read(visit, self.world.known(primary))
-        if visit.is_open:
-            self.finish(visit)
-
-    @rule(replica=st.sampled_from(REPLICAS), commits=st.integers(1, 5))
-    def replay(self, replica: str, commits: int) -> None:
-        self.world.replay(replica, commits)
-
-    @rule(seconds=st.sampled_from([0.5, 2.0, 5.0, 16.0]))
-    def time_passes(self, seconds: float) -> None:
-        self.world.clock.now += seconds
-
-    @rule(event=EVENTS)
-    def event(self, event: str) -> None:
-        self.world.happen(event)
-
-    @rule()
-    def restart(self) -> None:
-        self.world.start_process()
-        self.open.clear()
-        self.ending.clear()
-
-    @precondition(lambda self: self.open)
-    @rule(place=PLACES)
-    def fail(self, place: int) -> None:
-        visit = self.open[place % len(self.open)]
-        visit.fail()
-        self.sort(visit)
-
-    def visit(self, place: int, method: str, has_outer_transaction: bool = False) -> Visit:
-        """A request of one of the cast begins."""
-        client = self.world.clients[self.cast[place % len(self.cast)]]
-        told = self.promises.count()
-        visit = Visit(self.world, self.world.free_worker(), client, method, told, has_outer_transaction)
-        note(f"{visit.name}: {method} of {client.name}")
-        self.open.append(visit)
-        return visit
-
-    def finish(self, visit: Visit) -> None:
-        """The view returns, and the client is told at once."""
-        visit.respond()
-        self.sort(visit)
-        self.tell(visit)
-
-    def tell(self, visit: Visit) -> None:
-        """The response goes out, and arrives."""
-        self.answered.remove(visit)
-        self.promises.tell(visit)
-        visit.arrive()
-
-    def sort(self, visit: Visit) -> None:
-        """Put ``visit`` where its next step is looked for, and keep its promises if it is over."""
-        for visits in (self.open, self.ending):
-            if visit in visits:
-                visits.remove(visit)
-        if visit.is_ending:
-            self.ending.append(visit)
-        if visit.is_over:
-            self.promises.make(visit)
-        if visit.response is not None:
-            self.answered.append(visit)
-
-    def check_read(self, visit: Visit, primary: str) -> None:
-        reading = visit.read(primary)
-        if reading is None:
-            if not visit.is_open:
-                self.sort(visit)
-            return
-        note(f"{visit.name}: reads {primary} at {reading}")
-        owed = self.promises.owed(visit, primary)
-        on_replica = reading.alias != primary
-        self.tally.update(reads=1, on_replica=on_replica, owed=owed > 0, owed_on_replica=on_replica and owed > 0)
-        assert reading.position >= owed, f"an older state: {reading.position}, and {owed} was told"
-        assert reading.alias == primary or primary not in visit.wrote, "a replica after its own write"
-        earlier = visit.readings[primary]
-        aliases = {each.alias for each in [*earlier, reading]} - {primary}
-        assert len(aliases) < 2, f"two replicas in one request: {aliases}"
-        assert not earlier or reading.position >= earlier[-1].position, f"back from {earlier[-1]} to {reading}"
-        if primary in visit.wrote or not visit.in_block(primary):
-            earlier.append(reading)
-
+from tests.model import mutants
+from tests.model.machine import Model
+from tests.model.outages import Outages
 
 PROFILE = settings(
     max_examples=150,
@@ -237,9 +47,23 @@ def test_nobody_reads_an_older_state_than_they_have_been_told() -> None:
     run_state_machine_as_test(Model, settings=PROFILE)
 
 
-@pytest.mark.parametrize("mutant", [no_merge, pin_before_commit, lookup_from_a_replica])
-def test_it_finds_the_bug(mutant: Any) -> None:
-    """By the rules with which the library passes; most bugs need more than one store to miss a pin."""
-    until_found = settings(PROFILE, phases=[Phase.generate], max_examples=1000)
+def test_nor_do_clients_without_cookies_while_redis_goes_and_comes_back() -> None:
+    run_state_machine_as_test(Outages, settings=settings(PROFILE, max_examples=40, stateful_step_count=20))
+
+
+# Each, and the model that finds it.
+BUGS = {
+    mutants.no_merge: Model,
+    mutants.pin_before_commit: Model,
+    mutants.lookup_from_a_replica: Model,
+    mutants.owed_pins_are_dropped: Outages,
+    mutants.no_wait_for_what_others_owe: Outages,
+}
+
+
+@pytest.mark.parametrize(("mutant", "model"), BUGS.items(), ids=[mutant.__name__ for mutant in BUGS])
+def test_it_finds_the_bug(mutant: Any, model: type[Model]) -> None:
+    """Usually long before the most examples that it may try; which they are changes with every change of the model."""
+    without_shrinking = settings(PROFILE, phases=[Phase.generate], max_examples=1000)
     with mutant(), pytest.raises(AssertionError, match="an older state"):
-        run_state_machine_as_test(Model, settings=until_found)
+        run_state_machine_as_test(model, settings=without_shrinking)

@@ -15,6 +15,7 @@ def main() -> int:
     parser.add_argument("--examples", type=int, default=5000, help="worlds to try (5000)")
     parser.add_argument("--steps", type=int, default=40, help="steps in each (40)")
     parser.add_argument("--seed", type=int, default=1, help="which examples (1)")
+    parser.add_argument("--outages", action="store_true", help="only those in which Redis goes again and again")
     options = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     import django
@@ -24,13 +25,15 @@ def main() -> int:
     from hypothesis import seed, settings
     from hypothesis.stateful import run_state_machine_as_test
 
-    from tests.test_model import PROFILE, Model
+    from tests.model.machine import Model
+    from tests.model.outages import Outages
+    from tests.test_model import PROFILE
 
-    model = seed(options.seed)(Model)
+    machine = Outages if options.outages else Model
     long = settings(PROFILE, max_examples=options.examples, stateful_step_count=options.steps, derandomize=False)
     began = time.perf_counter()
     try:
-        run_state_machine_as_test(model, settings=long)
+        run_state_machine_as_test(seed(options.seed)(machine), settings=long)
     except AssertionError as error:
         sys.stdout.write(f"{error}\n" + "\n".join(getattr(error, "__notes__", [])) + "\n")
         return 1

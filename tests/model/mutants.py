@@ -8,7 +8,8 @@ from unittest import mock
 from django.db import connections
 
 from multidb import middleware, positions, request_routing, routers, routing, writes
-from multidb.backends import redis
+from multidb.backends import outage, redis
+from multidb.backends.owed import Owed
 from multidb.middleware import PinningRouterMiddleware
 from multidb.pins import Pin
 from multidb.request_routing import RequestRouting
@@ -58,4 +59,18 @@ def lookup_from_a_replica() -> Iterator[None]:
         mock.patch.object(request_routing, "push", lambda forced, block: routing.push(Forced.REPLICA, block)),
         mock.patch.object(routers, "_is_session", return_value=False),
     ):
+        yield
+
+
+@contextmanager
+def owed_pins_are_dropped() -> Iterator[None]:
+    """What Redis did not take is not kept for when it is back."""
+    with mock.patch.object(Owed, "add", return_value=0):
+        yield
+
+
+@contextmanager
+def no_wait_for_what_others_owe() -> Iterator[None]:
+    """Who sees Redis come back believes it at once."""
+    with mock.patch.object(outage, "JITTER", -1):  # Of the seconds that it waits nothing is left.
         yield

@@ -6,6 +6,7 @@ from typing import Any
 
 from multidb.middleware import READ_ONLY_METHODS, pinning_cookie
 from tests.model.choices import SECONDS
+from tests.model.processes import Process
 from tests.model.visits import Visit
 
 
@@ -24,6 +25,13 @@ class Promise:
     pinned_at: int
     visit: Visit
 
+    def is_known_to(self, process: Process) -> bool:
+        """Can ``process`` know of it? What Redis did not take is in the memory of the process that made it, until that
+        brings it. Only of those that were there when Redis was down others know, as long as they wait for such.
+        """
+        own = self.visit.process
+        return process is own or not own.owes_since(self.pinned_at) or process.waits_for_others()
+
 
 class Promises:
     """All that was promised: when the pin is kept, and when the response has arrived."""
@@ -31,18 +39,22 @@ class Promises:
     def __init__(self) -> None:
         self._made: list[Promise] = []
         self._told: list[Promise] = []
+        self._unknown: set[tuple[Promise, Visit]] = set()
 
     def owed(self, visit: Visit, primary: str) -> int:
         """The position that a read of ``visit`` from ``primary`` or its replicas must not be behind now."""
         now = visit.world.clock()
-        return max(
-            (
-                promise.position
-                for promise in self._told[: visit.told]
-                if promise.primary == primary and promise.names & visit.names and now < promise.until
-            ),
-            default=0,
-        )
+        promises = [promise for promise in self._told[: visit.told] if promise.primary == primary]
+        return max((each.position for each in promises if now < each.until and self._reaches(each, visit)), default=0)
+
+    def _reaches(self, promise: Promise, visit: Visit) -> bool:
+        """Is ``promise`` made to the client of ``visit``, and known to its process, as it was at each read before?"""
+        names = promise.names & visit.names
+        if visit.client.jar_name in names:
+            return True  # In its cookie.
+        if names and not promise.is_known_to(visit.process):
+            self._unknown.add((promise, visit))
+        return bool(names) and (promise, visit) not in self._unknown
 
     def count(self) -> int:
         """How many promises have been told by now."""

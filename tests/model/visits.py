@@ -13,8 +13,9 @@ from multidb.pinning import mark_as_write
 from tests.model import rows
 from tests.model.choices import SECONDS
 from tests.model.databases import POSITION, query
+from tests.model.processes import Process
 from tests.model.project import MODELS, Job, close_block, database_of, open_block
-from tests.model.workers import Paused, Worker
+from tests.model.workers import Paused
 from tests.model.world import Client, World
 
 
@@ -36,9 +37,15 @@ class Visit:
     """
 
     def __init__(
-        self, world: World, worker: Worker, client: Client, method: str, told: int, has_outer_transaction: bool = False
+        self,
+        world: World,
+        process: Process,
+        client: Client,
+        method: str,
+        told: int,
+        has_outer_transaction: bool = False,
     ) -> None:
-        self.world, self.client, self.method, self.told = world, client, method, told
+        self.world, self.process, self.client, self.method, self.told = world, process, client, method, told
         self.began = world.moment()
         self.name = f"visit-{self.began}"
         self.names = {name for name in (client.jar_name, client.session, client.header) if name}
@@ -50,10 +57,10 @@ class Visit:
         self.is_open, self.is_ending = True, False
         self.response: HttpResponse | None = None
         self.pinned_at, self.responded_at = self.began, world.clock()
-        self._job = Job(worker, has_outer_transaction)
+        self._job = Job(process.free_worker(), has_outer_transaction)
         self._request: Any = RequestFactory().generic(method, "/", headers=client.headers(world.clock()))
         self._request.job = self._job
-        worker.is_free = False
+        self._job.worker.is_free = False
         self._do(self._begin)
 
     @property

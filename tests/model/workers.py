@@ -23,13 +23,15 @@ class Paused(enum.Enum):
 
 
 class Worker:
-    """A thread with its own connections, that serves one request after another.
+    """A thread with its own connections, that serves one request after another. Before each step ``take_over`` makes
+    the process that it is a thread of the one that runs.
 
     Whoever gives it a step waits until that is done: of all threads only one runs at a time.
     """
 
-    def __init__(self, servers: Mapping[str, Server]) -> None:
+    def __init__(self, servers: Mapping[str, Server], take_over: Callable[[], None]) -> None:
         self.is_free = True
+        self._take_over = take_over
         self._steps: SimpleQueue[Callable[[], Any]] = SimpleQueue()
         self._answers: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, args=[servers], daemon=True)
@@ -37,6 +39,7 @@ class Worker:
 
     def do(self, step: Callable[[], Any]) -> Any:
         """Run ``step`` on the worker. Return what it returns, or what ``pause`` was given in the middle of it."""
+        self._take_over()
         self._steps.put(step)
         answer, error = self._answers.get(timeout=60)
         if error is not None:

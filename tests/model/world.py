@@ -12,13 +12,12 @@ from django.core.handlers.base import BaseHandler
 from django.db import connections
 from django.test import override_settings
 
-from multidb import backends, health, log, positions, replicas
+from multidb import health, log, positions, replicas
 from multidb.backends.keyed import KeyedPinStore
 from tests.model.choices import REPLICAS, Choice, redis_server, settings_of
 from tests.model.databases import VENDOR_OF_POSITIONS, Log, Server
-from tests.model.workers import Worker
+from tests.model.processes import Process
 
-MOST_WORKERS = 4
 # Take them out to see the model without.
 STORE_FAULTS = ["break or mend redis", "empty the store"]
 
@@ -83,11 +82,13 @@ class World:
         self.replicas: dict[str, str] = {}
         self.servers: dict[str, Server] = {}
         self._add_servers()
-        self.workers: list[Worker] = []
         with ExitStack() as stack:
             self._enter(stack)
-            self.start_process()
-            store = backends.get_pin_store()
+            self.processes = [self._process() for _ in range(choice.processes)]
+            self._forget()
+            self.handler = BaseHandler()
+            self.handler.load_middleware()
+            store = self.processes[0].store
             if isinstance(store, KeyedPinStore):
                 store.declare_new()
             self._stack = stack.pop_all()
@@ -98,37 +99,35 @@ class World:
         return self._moment
 
     def end(self) -> None:
-        self._kill_workers()
+        for process in self.processes:
+            process.kill()
         self._stack.close()
 
-    def start_process(self) -> None:
-        """A new process: nothing is remembered, and what was open in the last one is gone."""
-        self._kill_workers()
-        health.forget()
-        log.forget()
-        backends._built = None
-        replicas._built = None
-        self.handler = BaseHandler()
-        self.handler.load_middleware()
+    def restart(self) -> Process:
+        """A new process takes the place of one, which is returned: what that remembered and had open is gone."""
+        process = self.processes.pop(0)
+        process.kill()
+        self.processes.append(self._process())
+        self._forget()
+        return process
 
     @property
     def has_free_worker(self) -> bool:
-        return len(self.workers) < MOST_WORKERS or any(worker.is_free for worker in self.workers)
+        return any(process.has_free_worker for process in self.processes)
 
-    def free_worker(self) -> Worker:
-        """A worker that serves no request: the first one, or a new one."""
-        for worker in self.workers:
-            if worker.is_free:
-                return worker
-        self.workers.append(Worker(self.servers))
-        return self.workers[-1]
+    def next_process(self) -> Process:
+        """The one whose turn it is, of those that can serve another request."""
+        process = next(process for process in self.processes if process.has_free_worker)
+        self.processes.remove(process)
+        self.processes.append(process)
+        return process
 
     def known(self, primary: str) -> str:
         """``primary``, or the only one that there is."""
         return primary if primary in self.choice.primaries else "default"
 
-    def break_or_mend_redis(self) -> None:
-        redis_server.connected = not redis_server.connected
+    def redis_is_up(self, is_up: bool) -> None:
+        redis_server.connected = is_up
 
     def replay(self, replica: str, commits: int) -> None:
         if replica in self.replicas:
@@ -141,7 +140,7 @@ class World:
         elif event.removeprefix("stop or start ") in self.replicas:
             self.servers[event.removeprefix("stop or start ")].stop_or_start()
         elif event == "break or mend redis":
-            self.break_or_mend_redis()
+            self.redis_is_up(not redis_server.connected)
         elif event == "empty the store":
             self.empty_store()
 
@@ -170,10 +169,14 @@ class World:
                 self.servers[alias].replay(1)
                 self.replicas[alias] = primary
 
-    def _kill_workers(self) -> None:
-        for worker in self.workers:
-            worker.kill()
-        self.workers = []
+    def _process(self) -> Process:
+        return Process(f"process-{self.moment()}", self.servers, self.clock, self.moment)
+
+    def _forget(self) -> None:
+        # What is known of replicas is the same for all processes.
+        health.forget()
+        replicas._built = None
+        log.forget()
 
     def _enter(self, stack: ExitStack) -> None:
         redis_server.connected = True
