@@ -104,7 +104,7 @@ DOUBTFUL = [
     ("multidb.E021", "subclass", {"MULTIDB_PIN_STORE": store("multidb.pins.Pin")}),
     ("multidb.E021", "subclass", {"MULTIDB_PIN_STORE": store("multidb.backends.get_pin_store")}),
     ("multidb.E025", "abstract", {"MULTIDB_PIN_STORE": store("multidb.backends.base.PinStore")}),
-    ("multidb.E025", "no OPTIONS", {"MULTIDB_PIN_STORE": store(COOKIE, alias="default")}),
+    ("multidb.E025", "It takes no OPTIONS.", {"MULTIDB_PIN_STORE": store(COOKIE, alias="default")}),
     ("multidb.E025", "alias, keys, prefix, timeout, cluster", {"MULTIDB_PIN_STORE": store(REDIS, cache="default")}),
     ("multidb.E025", "'usr'", {"MULTIDB_PIN_STORE": store(REDIS, keys=["usr"])}),
     *[
@@ -117,6 +117,11 @@ DOUBTFUL = [
     ],
     ("multidb.E022", "'pins'", {"MULTIDB_PIN_STORE": store(REDIS, alias="pins"), "CACHES": {"default": LOCAL}}),
     ("multidb.E022", "'default'", {"MULTIDB_PIN_STORE": store(CACHE, alias="pins"), "CACHES": {"default": LOCAL}}),
+    (
+        "multidb.E022",
+        "cannot be used: InvalidCacheBackendError: The connection",
+        {"MULTIDB_PIN_STORE": store(CACHE, alias="pins"), "CACHES": {"default": LOCAL}},
+    ),
     ("multidb.E022", "tests.nowhere", {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": NO_BACKEND}}),
     ("multidb.E023", "django_redis", {"MULTIDB_PIN_STORE": store(REDIS), "CACHES": {"default": LOCAL}}),
     ("multidb.W024", "LocMemCache", {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": LOCAL}}),

@@ -136,6 +136,26 @@ def test_a_pin_on_another_primary_is_kept_when_the_session_key_changes(
     assert pin.holds.keys() == {"default", "users"}
 
 
+async def test_a_pin_on_another_primary_is_kept_when_the_session_key_changes_under_asgi(
+    request: pytest.FixtureRequest, ada: User, async_client: AsyncClient, settings
+) -> None:
+    use_store(request, "redis", keys=["session"])
+    settings.REPLICA_DATABASES = {"default": ["replica-1"], "users": ["users-replica"]}
+    await async_client.get("/remember")
+    await async_client.post("/nothing")
+    settings.REPLICA_DATABASES = ["replica-1"]
+    await async_client.post("/log-in-after-a-read", {"user": "ada"})
+    pin = await get_pin_store().aload((await async_client.get("/nothing")).asgi_request)
+    assert pin.holds.keys() == {"default", "users"}
+
+
+async def test_under_asgi_no_thread_is_asked_for_a_position_that_nobody_wants(
+    async_client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("multidb.middleware.positions_after", lambda written: pytest.fail("it was asked for"))
+    assert pinning_cookie() in (await async_client.post("/nothing")).cookies
+
+
 @pytest.mark.parametrize("name", STORES)
 def test_a_pin_follows_a_client_who_logs_in_by_a_link(
     request: pytest.FixtureRequest, ada: User, client: Client, replication: Replication, name: str
@@ -457,7 +477,7 @@ class Overridden(PinningRouterMiddleware):
         return HttpResponse("closed") if "closed" in request.GET else None
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        response["X-Own"] = str(User.objects.count())
+        response["X-Own"] = f"{request.method} {User.objects.count()}"
         return response
 
 
@@ -474,7 +494,7 @@ def test_a_subclass_overrides_either_hook(client: Client) -> None:
     assert client.get("/read").json()["reason"] == "replica"
     assert client.get("/read?closed").content == b"closed"
     assert not client.post("/read").cookies
-    assert client.get("/read")["X-Own"] == "0"
+    assert client.get("/read")["X-Own"] == "GET 0"
 
 
 @pytest.mark.usefixtures("_overridden")
@@ -482,7 +502,7 @@ async def test_a_subclass_overrides_either_hook_under_asgi(async_client: AsyncCl
     assert (await async_client.get("/aread", {"staff": "1"})).json()["reason"] == "forced"
     assert (await async_client.get("/aread")).json()["reason"] == "replica"
     assert (await async_client.get("/aread", {"closed": "1"})).content == b"closed"
-    assert (await async_client.get("/aread"))["X-Own"] == "0"
+    assert (await async_client.get("/aread"))["X-Own"] == "GET 0"
 
 
 def test_a_file_is_sent_as_django_sends_it(rf: RequestFactory, tmp_path: Path) -> None:

@@ -430,6 +430,22 @@ def test_not_while_rendering_what_other_middleware_has_prepared(client: Client, 
     assert dying.runs == 1
 
 
+class PreparingItself(PinningRouterMiddleware):
+    """Ours, with a hook of the project's own."""
+
+    def process_template_response(self, request: HttpRequest, response: Any) -> Any:
+        return super().process_template_response(request, response)
+
+
+def test_not_while_rendering_what_a_subclass_of_ours_has_prepared(client: Client, settings: Any) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE[:1], f"{__name__}.PreparingItself"]
+    assert client.get("/read").status_code == 200
+    dying.__init__()
+    with pytest.raises(OperationalError, match=DEATH):
+        client.get("/read-by-template")
+    assert dying.runs == 1
+
+
 def test_a_form_may_be_sent_with_a_file_or_without(client: Client) -> None:
     assert client.post("/search", {"text": "mine"}).status_code == 200
     dying.__init__()

@@ -1,5 +1,6 @@
 """The rules, in their order: the first that applies decides."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -97,6 +98,16 @@ class TestRules:
     def test_4_a_declared_write(self, rf: RequestFactory) -> None:
         begin(rf, Store("default")).declare_write()
         assert reason() == "wrote"
+
+    def test_4_a_write_that_is_ignored_to_a_table_whose_name_is_quoted(self, rf: RequestFactory) -> None:
+        """As that of a table in another schema of PostgreSQL is."""
+        begin(rf).observe_write("default", ignored_table="audit.entry")
+        model = SimpleNamespace(_meta=SimpleNamespace(db_table='"audit"."entry"'))
+        assert PinningReplicaRouter().route(model, "default") == ("default", "wrote")
+
+    def test_4_what_has_no_table_is_not_one_that_was_written(self, rf: RequestFactory) -> None:
+        begin(rf).observe_write("default", ignored_table="audit.entry")
+        assert PinningReplicaRouter().route(object(), "default")[1] == "replica"
 
     @pytest.mark.django_db(databases="__all__")
     def test_5_an_open_transaction(self, rf: RequestFactory) -> None:

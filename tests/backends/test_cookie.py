@@ -34,6 +34,14 @@ def test_it_is_read_back(pin: Pin) -> None:
     assert load(cookie_of(pin)) == pin
 
 
+async def test_its_async_twins_do_the_same(pin: Pin, clock: Clock) -> None:
+    request, response, other = HttpRequest(), HttpResponse(), Pin.on(["users"], clock() + 15)
+    request.COOKIES[pinning_cookie()] = cookie_of(pin)
+    assert await SignedCookiePinStore().aload(request) == pin
+    await SignedCookiePinStore().asave(request, response, other)
+    assert load(response.cookies[pinning_cookie()].value) == pin.merge(other)
+
+
 def test_a_forged_one_is_no_pin(pin: Pin) -> None:
     cookie = cookie_of(pin)
     payload, timestamp, signature = cookie.split(":")
@@ -67,7 +75,7 @@ def test_one_that_is_signed_and_no_pin_is_no_pin() -> None:
         *[f"{signing.b64_encode(text.encode()).decode()}" for text in ["[" * 2500, '{"default":[' + "9" * 2500 + "]}"]],
         *[f"{signing.b64_encode(text.encode()).decode()}" for text in ['{"default":[NaN]}', '{"default":[1e999]}']],
     ],
-    ids=lambda text: text[:12],
+    ids=lambda text: text[:12].replace("é", "e acute"),
 )
 @pytest.mark.parametrize("time", [None, "", "-", "!", "Z" * 600])
 def test_whatever_is_signed_is_no_error(signed: str, time: str | None, caplog: pytest.LogCaptureFixture) -> None:

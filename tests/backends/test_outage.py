@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from multidb import signals
 from multidb.backends.outage import Outage
 from multidb.pins import DEPLOYED_SECONDS
-from tests.conftest import Ahead, Clock
+from tests.conftest import Ahead, Clock, lines
 
 
 @pytest.fixture
@@ -62,3 +63,52 @@ def test_after_a_failure_the_others_have_time_to_bring_what_they_owe(
     assert outage.may_miss_pins()
     monotonic.now += 0.2
     assert not outage.may_miss_pins()
+
+
+def test_the_log_and_the_signals_say_what_became_of_the_store(
+    outage: Outage, monotonic: Ahead, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+
+    def note(**told_of: Any) -> None:
+        told.append((told_of["signal"], told_of["sender"], told_of["store"], told_of.get("why")))
+
+    error = OSError(" it is gone\n")
+    for signal in (signals.pin_store_down, signals.pin_store_up):
+        monkeypatch.setattr(signal, "receivers", [])
+        signal.connect(note)
+    outage.failed(error)
+    monotonic.now += 100
+    assert outage.may_ask()
+    outage.succeeded()
+    assert told == [(signals.pin_store_down, None, "Store", error), (signals.pin_store_up, None, "Store", None)]
+    assert lines(caplog) == [
+        "The pin store Store is left alone: OSError: it is gone",
+        "The pin store Store is used again.",
+    ]
+
+
+def test_that_pins_are_lost_is_said_once_while_they_may_hold(
+    outage: Outage, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = (
+        "The pin store Store is new, or may have lost pins: until those have run out, for 15 seconds, reads go by "
+        "MULTIDB_PIN_STORE_DOWN."
+    )
+    outage.lost_all()
+    clock.advance(14)
+    outage.lost_all()
+    assert lines(caplog) == [said]
+    clock.advance(16)
+    outage.lost_all()
+    assert lines(caplog) == [said, said]
+
+
+def test_pins_that_end_at_this_very_moment_are_not_missed(
+    outage: Outage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("time.time", lambda: 1000.0)
+    outage.miss_until(1_000_000)
+    assert not outage.may_miss_pins()
+    outage.lost_all()
+    assert len(lines(caplog)) == 1

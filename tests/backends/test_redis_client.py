@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 from redis import BlockingConnectionPool, RedisError
-from redis.exceptions import ConnectionError, TimeoutError
+from redis.exceptions import ConnectionError, ResponseError, TimeoutError
 from servers.redis import RedisNode, RedisServer
 from servers.redis_cluster import RedisCluster
 from servers.redis_sentinels import RedisSentinels
@@ -244,3 +244,25 @@ def test_a_password_is_given_to_each_node_of_a_cluster(redis_cluster: RedisClust
         settings.CACHES = cache(location.format(f"127.0.0.1:{redis_cluster.nodes[0].port}/0"), **options)
         client = RedisClient("pins", 0.25, True)
         assert client.answers([("GET", f"key {number}") for number in range(30)]) == [None] * 30
+
+
+def test_an_answer_that_is_none_is_complained_of_without_what_was_sent(server: RedisServer, settings: Any) -> None:
+    client = made(settings, server.url)
+    with pytest.raises(ConnectionError, match=r"^The server does not answer as Redis does\.$") as raised:
+        client.complain()
+    assert raised.value.__suppress_context__
+
+
+def test_an_error_that_is_not_of_one_key_is_raised(server: RedisServer, settings: Any) -> None:
+    client = made(settings, server.url)
+    with pytest.raises(ResponseError, match="unknown command"):
+        client.answers([("GET", "key"), ("NOTHING",)])
+
+
+def test_a_server_that_names_no_policy_has_none_to_warn_of(
+    server: RedisServer, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that only speaks as Redis does."""
+    client = made(settings, server.url)
+    monkeypatch.setattr(client.redis, "info", lambda section: {"maxmemory": 1})
+    assert client.evicting_policies() == set()

@@ -4,9 +4,10 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from redis import Connection
 
 from multidb.backends import redis_time
-from multidb.backends.redis_time import PunctualSocket, within
+from multidb.backends.redis_time import PunctualPool, PunctualSocket, punctual, within
 from tests.conftest import Ahead
 
 
@@ -62,15 +63,20 @@ def test_when_the_time_is_up_nothing_is_asked_though_something_is_there(
             call(PunctualSocket(near))
 
 
+@pytest.mark.parametrize("timeout", [5, None, 0])
 def test_outside_of_a_block_only_the_timeout_of_the_socket_counts(
-    sockets: tuple[socket.socket, socket.socket], ahead: Ahead
+    sockets: tuple[socket.socket, socket.socket], ahead: Ahead, timeout: float | None
 ) -> None:
     near, _ = sockets
-    near.settimeout(5)
+    near.settimeout(timeout)
     with within(1):
         pass
     PunctualSocket(near).recv(1)
-    assert near.gettimeout() == 5
+    assert near.gettimeout() == timeout
+
+
+def test_the_connections_of_a_pool_end_with_the_block() -> None:
+    assert isinstance(PunctualPool().make_connection(), punctual(Connection))
 
 
 def test_it_is_a_socket_in_all_else(sockets: tuple[socket.socket, socket.socket]) -> None:
