@@ -1,1 +1,0 @@
-"""Mutation testing with mutmut: does a test fail when the code is changed? ``python -m tests.mutation`` runs it."""
