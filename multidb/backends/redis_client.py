@@ -30,6 +30,7 @@ with suppress(ImportError):  # Before redis-py 7.
     UNDISTURBED["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
 
 # What redis-py raises where an answer is not of the kind that it expects.
+NONSENSE = "The server does not answer as Redis does."
 TRIPPED = (ArithmeticError, AttributeError, InvalidResponse, LookupError, TypeError, ValueError)
 
 
@@ -58,16 +59,11 @@ class RedisClient:
         Among them may be exceptions, of keys that hold no text and of scripts that the server does not know. Raises
         ``RedisError`` for any other failure.
         """
-        try:
-            with self.in_time(), self._without_leftovers():
-                answers = self._asked(list(commands))
-        except TRIPPED:
-            self.complain()
-        except RedisError as error:
-            raise _as_told(error) from None
+        with _as_told(), self.in_time(), self._without_leftovers():
+            answers = self._asked(list(commands))
         for answer in answers:
             if isinstance(answer, Exception) and not _is_of_one_key(answer):
-                raise _as_told(answer)
+                raise _without_quotations(answer)
         return answers
 
     def in_time(self) -> AbstractContextManager[None]:
@@ -77,8 +73,7 @@ class RedisClient:
     def complain(self) -> NoReturn:
         """Raise ``RedisError``, which says that the server gives answers that are none to what it was asked."""
         self._disconnect()
-        # Without the error that showed it: its message may hold what we have sent.
-        raise ConnectionError("The server does not answer as Redis does.") from None
+        raise ConnectionError(NONSENSE) from None
 
     @property
     def database(self) -> int:
@@ -144,7 +139,19 @@ class RedisClient:
         return list(self.redis.get_primaries())
 
 
-def _as_told(error: Exception) -> Exception:
+@contextmanager
+def _as_told() -> Iterator[None]:
+    """Raise ``RedisError`` for whatever is wrong with an answer, without what it quotes of ours."""
+    try:
+        yield
+    except TRIPPED:
+        # Without the error that showed it: its message may hold what we have sent.
+        raise ConnectionError(NONSENSE) from None
+    except RedisError as error:
+        raise _without_quotations(error) from None
+
+
+def _without_quotations(error: Exception) -> Exception:
     """``error``, or one without what it quotes: the command that Redis did not like may hold a password."""
     text = str(error)
     told = without_quotations(text)
@@ -169,17 +176,13 @@ def _single(factory: Any, addresses: list[str], limits: Mapping[str, Any]) -> Re
 
 def _cluster(factory: Any, addresses: list[str], limits: Mapping[str, Any]) -> RedisCluster:
     node_class: Any = ClusterNode  # It has no types.
-    nodes = [node_class(node["host"], node.get("port", 6379)) for node in map(parse_url, addresses[1:])]
+    nodes = [node_class(node["host"], node.get("port", 6379)) for node in map(parse_url, addresses)]
     parameters = factory.make_connection_params(addresses[0])
     known: dict[str, Any] = {name: value for name, value in parameters.items() if name in ("username", "password")}
     # Without what follows the address: timeouts there would win over ours.
     known |= {"url": addresses[0].partition("?")[0], **UNDISTURBED, **limits}
-    try:
-        return RedisCluster(startup_nodes=nodes, connection_pool_class=PunctualPool, **known)
-    except TRIPPED:
-        raise ConnectionError("The servers do not answer as a Redis Cluster does.") from None
-    except RedisError as error:
-        raise _as_told(error) from None
+    with _as_told():
+        return RedisCluster(startup_nodes=nodes[1:], connection_pool_class=PunctualPool, **known)
 
 
 def _options(given: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:
