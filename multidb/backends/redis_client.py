@@ -124,9 +124,9 @@ class RedisClient:
     def _disconnect(self) -> None:
         is_cluster = isinstance(self.redis, RedisCluster)
         clients = [node.redis_connection for node in self.redis.get_nodes()] if is_cluster else [self.redis]
-        for client in clients:
-            if client is not None:  # Not asked yet.
-                client.connection_pool.disconnect(inuse_connections=False)
+        # A node that was not asked yet has no client.
+        for pool in [client.connection_pool for client in clients if client is not None]:
+            pool.disconnect(inuse_connections=False)
 
     def _target(self, command: Sequence[Any]) -> dict[str, Any]:
         """Where a script goes: in a cluster, redis-py would first ask some node, which may be down, what its key is."""

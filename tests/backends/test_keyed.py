@@ -223,3 +223,28 @@ def test_prefixes_keep_projects_apart(
     get_pin_store().save(client, HttpResponse(), Pin.on(["default"], clock() + 10))
     use_store(request, "redis", prefix="two")
     assert get_pin_store().load(client) is None
+
+
+def failing(request: HttpRequest) -> str:
+    raise request.failure
+
+
+def test_a_key_that_cannot_be_told_takes_no_pin_from_the_others(
+    request: pytest.FixtureRequest, rf: RequestFactory, clock: Clock
+) -> None:
+    use_store(request, "fake redis", keys=[f"{__name__}.failing", "authorization"])
+    post = rf.post("/", headers={"authorization": "Token x"})
+    post.failure = ValueError()
+    get_pin_store().save(post, HttpResponse(), Pin.on(["default"], clock() + 10))
+    use_store(request, "fake redis")
+    assert get_pin_store().load(rf.get("/", headers={"authorization": "Token x"})) is not None
+
+
+def test_a_setting_that_a_key_finds_impossible_is_raised(
+    request: pytest.FixtureRequest, rf: RequestFactory, clock: Clock
+) -> None:
+    use_store(request, "fake redis", keys=[f"{__name__}.failing"])
+    post = rf.post("/")
+    post.failure = ImproperlyConfigured()
+    with pytest.raises(ImproperlyConfigured):
+        get_pin_store().save(post, HttpResponse(), Pin.on(["default"], clock() + 10))
