@@ -67,12 +67,14 @@ EOF
 }
 
 run_tests() {
-    local argument coverage=--cov extras=test
+    local argument extras=test
+    # All tests: in a few processes, each with servers of its own.
+    local -a whole=(--cov --numprocesses auto --maxprocesses 4)
     for argument in "$@"; do
-        if [ "$argument" = --services ]; then extras=services; else coverage=; fi
+        if [ "$argument" = --services ]; then extras=services; else whole=(); fi
     done
     install "$extras"
-    .venv/bin/python -m pytest ${coverage:+"$coverage"} "$@"
+    .venv/bin/python -m pytest ${whole[@]+"${whole[@]}"} "$@"
 }
 
 command="${1:-}"

@@ -4,7 +4,7 @@ Starts a PostgreSQL primary and standbys that lag, loads a message board with br
 and prints a table in Markdown. For each choice of lags and of pins it tells the reads; the stale ones, which showed
 less than their browser had been told was written; the reads on the primary; their floor, which is the lag of the
 nearest replica over the time between two writes of a browser; and the failed requests. Counts are those of all rounds,
-shares and ratios are medians of the rounds. Without options, these are the rows that the README quotes.
+shares and ratios are medians of the rounds. Without options, these are the rows that docs/pins.md quotes.
 
 The exit status is 1 if a read was stale or a request failed, and 2 if the servers cannot be started.
 """

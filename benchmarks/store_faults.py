@@ -28,7 +28,7 @@ from django.urls import path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[1:1] = [str(ROOT), str(ROOT / "example_project")]
 
-from servers.redis import RedisServer  # noqa: E402  # found by the line above
+from servers.redis import RedisServer  # noqa: E402  # the path to it is set in the line above
 
 FOLLOWING = 100
 STORE = "multidb.backends.redis.RedisPinStore"
@@ -124,7 +124,7 @@ def main() -> int:
 def set_up() -> None:
     database = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
     settings.configure(
-        SECRET_KEY="of a benchmark",  # noqa: S106  # it guards nothing
+        SECRET_KEY="of a benchmark",  # noqa: S106  # it signs for a client that this makes, and no other
         INSTALLED_APPS=["multidb"],
         MIDDLEWARE=["multidb.middleware.PinningRouterMiddleware"],
         ALLOWED_HOSTS=["*"],

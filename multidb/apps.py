@@ -5,7 +5,7 @@ from django.core.checks import Tags, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
-from multidb import checks, database_checks
+from multidb import checks, database_checks, middleware_checks
 from multidb.conf import conf
 from multidb.writes import watch_connections
 
@@ -17,6 +17,7 @@ class MultidbConfig(AppConfig):
     def ready(self) -> None:
         register("multidb")(checks.check_settings)
         register("multidb", deploy=True)(checks.check_deployment)
+        register("multidb")(middleware_checks.check_middleware)
         register("multidb")(database_checks.check_vendors)
         register("multidb", deploy=True)(database_checks.check_timeouts)
         register(Tags.database)(database_checks.check_databases)

@@ -3,6 +3,7 @@
 import math
 import random
 import threading
+import time
 from collections.abc import Callable
 from time import monotonic
 
@@ -28,6 +29,7 @@ class Breaker:
         self._on_down = on_down
         self._on_up = on_up
         self._rests_until: dict[str, float] = {}
+        self._rests_since: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def may_ask(self, name: str) -> bool:
@@ -47,11 +49,16 @@ class Breaker:
         until = self._rests_until.get(name)
         return until is not None and monotonic() < until
 
+    def resting_since(self, name: str) -> float | None:
+        """Since when ``name`` is left alone, until somebody sees it answer: seconds since the epoch, or ``None``."""
+        return self._rests_since.get(name)
+
     def failed(self, name: str, why: object, at_most: float = math.inf) -> None:
         """``name`` did not answer: leave it alone, for ``at_most`` so many seconds."""
         with self._lock:
             was_up = name not in self._rests_until
             self._rests_until[name] = self._next_try(at_most)
+            self._rests_since.setdefault(name, time.time())
         if was_up:
             self._on_down(name, why)
 
@@ -61,6 +68,7 @@ class Breaker:
             return
         with self._lock:
             was_down = self._rests_until.pop(name, None) is not None
+            self._rests_since.pop(name, None)
         if was_down:
             self._on_up(name)
 
@@ -68,6 +76,7 @@ class Breaker:
         """Forget all failures, without a word."""
         with self._lock:
             self._rests_until.clear()
+            self._rests_since.clear()
 
     def _next_try(self, at_most: float = math.inf) -> float:
         return monotonic() + min(self._retry_seconds(), at_most) * random.uniform(1 - JITTER, 1 + JITTER)

@@ -1,28 +1,19 @@
 """manage.py check: every impossible or doubtful configuration, with an id, a hint and the setting's name."""
 
 import difflib
-import itertools
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from django.apps import apps
 from django.conf import settings
-from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.checks import CheckMessage, Error, Warning
-from django.db import router
-from django.utils.module_loading import import_string
 
 from multidb.backends import get_pin_store
-from multidb.backends.session import SessionPinStore
 from multidb.conf import conf
-from multidb.managers import ReplicaManager
-from multidb.middleware import PinningRouterMiddleware
-from multidb.routers import PinningReplicaRouter
-from multidb.setting_error import SettingError
+from multidb.setting_error import SettingError, if_possible
 from multidb.writes import Ignored
 
 SETTINGS = (
+    "MULTIDB_EXPLAIN",
     "MULTIDB_GUARD_REPLICAS",
     "MULTIDB_MAX_REPLICA_LAG",
     "MULTIDB_PINNING_COOKIE",
@@ -36,21 +27,18 @@ SETTINGS = (
     "MULTIDB_PIN_STORE",
     "MULTIDB_PIN_STORE_DOWN",
     "MULTIDB_RETRY_SECONDS",
+    "MULTIDB_ROUTING",
 )
 
 
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """What is wrong with the settings, the routers and the middleware."""
-    return [
-        message
-        for check in (_replicas, _values, _names, _cookie, _ignored, _installed, _pin_store)
-        for message in check()
-    ]
+    """What is wrong with the settings."""
+    return [message for check in (_replicas, _values, _names, _cookie, _ignored, _pin_store) for message in check()]
 
 
 def check_deployment(**kwargs: Any) -> list[CheckMessage]:
     """What is wrong with the settings of a site in production."""
-    if _value(lambda: conf.pinning_cookie_secure) is not False:
+    if if_possible(lambda: conf.pinning_cookie_secure) is not False:
         return []
     return [
         Warning(
@@ -104,6 +92,8 @@ def _values() -> Iterator[CheckMessage]:
         "retry_seconds",
         "max_replica_lag",
         "guard_replicas",
+        "routing",
+        "explain",
     ):
         try:
             getattr(conf, name)
@@ -123,7 +113,7 @@ def _names() -> Iterator[CheckMessage]:
 
 
 def _cookie() -> Iterator[CheckMessage]:
-    name = _value(lambda: conf.pinning_cookie)
+    name = if_possible(lambda: conf.pinning_cookie)
     others = ("SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME", "LANGUAGE_COOKIE_NAME")
     for setting in others:
         if name == getattr(settings, setting):
@@ -132,9 +122,9 @@ def _cookie() -> Iterator[CheckMessage]:
                 hint="Give one of them another name.",
                 id="multidb.E016",
             )
-    if _value(lambda: conf.pinning_cookie_secure) is not False:
+    if if_possible(lambda: conf.pinning_cookie_secure) is not False:
         return
-    samesite = _value(lambda: conf.pinning_cookie_samesite)
+    samesite = if_possible(lambda: conf.pinning_cookie_samesite)
     if isinstance(samesite, str) and samesite.lower() == "none":
         yield Error(
             f"MULTIDB_PINNING_COOKIE_SAMESITE is {samesite!r} and MULTIDB_PINNING_COOKIE_SECURE is not True: browsers "
@@ -159,31 +149,11 @@ def _ignored() -> Iterator[CheckMessage]:
         return
     errors = [error for error in map(_ignoring_error, labels) if error]
     yield from errors
-    if labels and not errors and _value(lambda: conf.pinning_trigger) == "method":
+    if labels and not errors and if_possible(lambda: conf.pinning_trigger) == "method":
         yield Warning(
             "MULTIDB_PINNING_IGNORE has no effect while MULTIDB_PINNING_TRIGGER is 'method'.",
             hint="Take it out.",
             id="multidb.W018",
-        )
-
-
-def _installed() -> Iterator[CheckMessage]:
-    middleware = _middleware()
-    pins = any(issubclass(each, PinningRouterMiddleware) for each in middleware)
-    routes = any(isinstance(each, PinningReplicaRouter) for each in router.routers)
-    if routes and not pins:
-        yield Warning(
-            "DATABASE_ROUTERS has PinningReplicaRouter, but MIDDLEWARE has no PinningRouterMiddleware: "
-            "nobody is pinned, and a client may miss its own write.",
-            hint="Add multidb.middleware.PinningRouterMiddleware to MIDDLEWARE, after SessionMiddleware.",
-            id="multidb.W004",
-        )
-    if pins and not routes and not _has_replica_managers():
-        yield Warning(
-            "MIDDLEWARE has PinningRouterMiddleware, but nothing routes by its pins: DATABASE_ROUTERS has no "
-            "PinningReplicaRouter, and no model a ReplicaManager.",
-            hint="Add multidb.PinningReplicaRouter to DATABASE_ROUTERS.",
-            id="multidb.W005",
         )
 
 
@@ -194,37 +164,6 @@ def _pin_store() -> Iterator[CheckMessage]:
         yield error.as_check()
         return
     yield from store.check()
-    if not isinstance(store, SessionPinStore):
-        return
-    kinds = [_kind(each) for each in _middleware()]
-    before_session = itertools.takewhile(lambda kind: kind is not SessionMiddleware, kinds)
-    if PinningRouterMiddleware in before_session:
-        yield Error(
-            "MULTIDB_PIN_STORE is SessionPinStore, but PinningRouterMiddleware is not after SessionMiddleware in "
-            "MIDDLEWARE: the session is saved before the pin is in it.",
-            hint="Put django.contrib.sessions.middleware.SessionMiddleware before it.",
-            id="multidb.E026",
-        )
-
-
-def _middleware() -> list[type]:
-    """The classes in ``MIDDLEWARE``; Django reports what cannot be imported when it starts to serve."""
-    found = []
-    for path in settings.MIDDLEWARE:
-        with suppress(ImportError):
-            found.append(import_string(path))
-    return [each for each in found if isinstance(each, type)]
-
-
-def _kind(middleware: type) -> type | None:
-    for kind in (PinningRouterMiddleware, SessionMiddleware):
-        if issubclass(middleware, kind):
-            return kind
-    return None
-
-
-def _has_replica_managers() -> bool:
-    return any(isinstance(manager, ReplicaManager) for model in apps.get_models() for manager in model._meta.managers)
 
 
 def _ignoring_error(label: str) -> CheckMessage | None:
@@ -233,11 +172,3 @@ def _ignoring_error(label: str) -> CheckMessage | None:
     except SettingError as error:
         return error.as_check()
     return None
-
-
-def _value(read: Callable[[], Any]) -> Any:
-    """What ``read`` returns, or ``None`` where the setting is impossible, which is reported by itself."""
-    try:
-        return read()
-    except SettingError:
-        return None

@@ -4,13 +4,18 @@ Nothing is cached, so ``override_settings`` works. An impossible value raises ``
 ``manage.py check`` says about it.
 """
 
+import inspect
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import lru_cache
 from http.cookies import Morsel
 from typing import Any, Final, Literal, NamedTuple, cast
 
 from django.conf import settings
+from django.http import HttpRequest
+from django.utils.functional import empty
+from django.utils.module_loading import import_string
 
 from multidb import replica_databases
 from multidb.setting_error import SettingError
@@ -46,12 +51,13 @@ class Conf:
     @property
     def raw_replica_databases(self) -> Any:
         """The value of ``REPLICA_DATABASES`` as it stands, or of ``SLAVE_DATABASES`` where only that is set."""
-        return getattr(settings, self.replica_databases_name, _NO_REPLICAS)
+        value = _value("REPLICA_DATABASES", _UNSET)
+        return _value("SLAVE_DATABASES", _NO_REPLICAS) if value is _UNSET else value
 
     @property
     def replica_databases_name(self) -> str:
         """``"SLAVE_DATABASES"`` in a project that has only the deprecated setting."""
-        if not hasattr(settings, "REPLICA_DATABASES") and hasattr(settings, "SLAVE_DATABASES"):
+        if _value("REPLICA_DATABASES", _UNSET) is _UNSET and _value("SLAVE_DATABASES", _UNSET) is not _UNSET:
             return "SLAVE_DATABASES"
         return "REPLICA_DATABASES"
 
@@ -68,8 +74,8 @@ class Conf:
     @property
     def pinning_cookie(self) -> str:
         """``MULTIDB_PINNING_COOKIE``: the name of the cookie."""
-        value = getattr(settings, "MULTIDB_PINNING_COOKIE", "multidb_pin_writes")
-        if not isinstance(value, str) or not COOKIE_NAME.fullmatch(value) or Morsel().isReservedKey(value):
+        value = _value("MULTIDB_PINNING_COOKIE", "multidb_pin_writes")
+        if not isinstance(value, str) or not _names_cookie(value):
             raise SettingError(
                 "multidb.E011",
                 f"MULTIDB_PINNING_COOKIE is {value!r}, which is not the name of a cookie.",
@@ -90,7 +96,7 @@ class Conf:
     @property
     def pinning_cookie_samesite(self) -> SameSite:
         """``MULTIDB_PINNING_COOKIE_SAMESITE``: as in ``HttpResponse.set_cookie``; ``None`` sets no attribute."""
-        value = getattr(settings, "MULTIDB_PINNING_COOKIE_SAMESITE", "Lax")
+        value = _value("MULTIDB_PINNING_COOKIE_SAMESITE", "Lax")
         allowed = isinstance(value, str) and value.lower() in ("lax", "strict", "none")
         if not allowed and value is not None and value is not False:
             raise SettingError(
@@ -120,7 +126,7 @@ class Conf:
     @property
     def raw_pin_store(self) -> Any:
         """The value of ``MULTIDB_PIN_STORE`` as it stands."""
-        return getattr(settings, "MULTIDB_PIN_STORE", DEFAULT_PIN_STORE)
+        return _value("MULTIDB_PIN_STORE", DEFAULT_PIN_STORE)
 
     @property
     def pinning_until(self) -> str:
@@ -152,7 +158,7 @@ class Conf:
     @property
     def raw_pinning_ignore(self) -> Any:
         """The value of ``MULTIDB_PINNING_IGNORE`` as it stands."""
-        return getattr(settings, "MULTIDB_PINNING_IGNORE", _NOTHING)
+        return _value("MULTIDB_PINNING_IGNORE", _NOTHING)
 
     @property
     def pin_store_down(self) -> str:
@@ -169,9 +175,27 @@ class Conf:
     @property
     def max_replica_lag(self) -> float | None:
         """``MULTIDB_MAX_REPLICA_LAG``: a replica that is further behind is left alone. ``None``: however far it is."""
-        if getattr(settings, "MULTIDB_MAX_REPLICA_LAG", None) is None:
+        if _value("MULTIDB_MAX_REPLICA_LAG", None) is None:
             return None
         return _seconds("MULTIDB_MAX_REPLICA_LAG", 0, LONGEST_PIN_SECONDS, "multidb.E028")
+
+    @property
+    def routing(self) -> bool | str | Callable[[HttpRequest], Any]:
+        """``MULTIDB_ROUTING``: ``True``, reads go where the rules send them; ``False``, to the primary; ``"dry run"``,
+        there too, while log and metrics say where the rules would have sent them. Or a function of the request that
+        returns one of these, or the dotted path to one.
+        """
+        value = _value("MULTIDB_ROUTING", True)
+        if value is True or value is False or value == "dry run":
+            return cast("bool | str", value)
+        return _function("MULTIDB_ROUTING", value, "Set True, False, 'dry run', {a_function}.", "multidb.E034")
+
+    @property
+    def explain(self) -> bool:
+        """``MULTIDB_EXPLAIN``: each response says in its ``Server-Timing`` header where its reads went, and the log
+        ``multidb.routing`` too.
+        """
+        return _value("MULTIDB_EXPLAIN", False) is not False and _boolean("MULTIDB_EXPLAIN", False, "multidb.E035")
 
     @property
     def guard_replicas(self) -> bool:
@@ -182,17 +206,41 @@ class Conf:
 # One object each, so that what is built from a setting is built once.
 _NO_REPLICAS: Final[list[str]] = []
 _NOTHING: Final[list[str]] = []
+_UNSET: Final = object()
+
+
+def _value(name: str, default: Any) -> Any:
+    """The setting ``name``, past what makes Django's settings lazy, which takes microseconds where one is not set."""
+    known = object.__getattribute__(settings, "_wrapped")
+    return getattr(settings if known is empty else known, name, default)
+
+
+@lru_cache(maxsize=8)
+def _names_cookie(value: str) -> bool:
+    return COOKIE_NAME.fullmatch(value) is not None and not Morsel().isReservedKey(value)
 
 
 def _choice(name: str, allowed: list[str], id: str) -> str:
-    value = getattr(settings, name, allowed[0])
+    value = _value(name, allowed[0])
     if value not in allowed:
         raise SettingError(id, f"{name} is {value!r}.", f"Allowed: {', '.join(map(repr, allowed))}.")
     return str(value)
 
 
+def _function(name: str, value: Any, hint: str, id: str) -> Callable[[HttpRequest], Any]:
+    """``value``, a function of the request or the dotted path to one."""
+    hint = hint.format(a_function="a function of the request, or the dotted path to one")
+    try:
+        function = import_string(value) if isinstance(value, str) else value
+    except ImportError as error:
+        raise SettingError(id, f"{name} is {value!r}, which cannot be imported ({error}).", hint) from error
+    if not callable(function) or inspect.iscoroutinefunction(function):
+        raise SettingError(id, f"{name} is {value!r}.", hint)
+    return cast("Callable[[HttpRequest], Any]", function)
+
+
 def _seconds(name: str, default: float, longest: int, id: str) -> float:
-    value = getattr(settings, name, default)
+    value = _value(name, default)
     try:
         seconds = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
@@ -203,7 +251,7 @@ def _seconds(name: str, default: float, longest: int, id: str) -> float:
 
 
 def _boolean(name: str, default: bool = False, id: str = "multidb.E012") -> bool:
-    value = getattr(settings, name, default)
+    value = _value(name, default)
     if value not in (True, False):
         raise SettingError(id, f"{name} is {value!r}.", "Set True or False.")
     return bool(value)

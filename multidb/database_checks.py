@@ -122,7 +122,7 @@ def _unanswered(alias: str, what: str, question: Question) -> Iterator[CheckMess
         setting, so, id = _USES[what]
         yield Warning(
             f"{setting}, but the {what} of {alias!r} cannot be had ({unavailable}): {so}.",
-            hint="Name the replicas of this primary, and give their users the rights that the README lists.",
+            hint="Name the replicas of this primary, and give their users the rights that the documentation lists.",
             id=id,
         )
 

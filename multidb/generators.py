@@ -76,6 +76,10 @@ def astepwise(
             try:
                 argument = yield value
                 step = generator.asend
+            except GeneratorExit:
+                # Not thrown in: one that the end of the event loop has closed before would answer with a value.
+                await steps.atake(generator.aclose)
+                raise
             except BaseException as error:
                 argument = error
                 step = generator.athrow

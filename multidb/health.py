@@ -13,6 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseErrorWrapper
 
 from multidb import positions, signals
+from multidb.announcing import announce
 from multidb.breaker import Breaker
 from multidb.conf import conf
 from multidb.lag import Lag
@@ -117,6 +118,14 @@ def has_died(connection: BaseDatabaseWrapper, link: Link | None) -> bool:
     return _close_if_dead(connection)
 
 
+def resting_since(alias: str) -> float | None:
+    """Since when this process leaves the replica ``alias`` alone: seconds since the epoch, or ``None``.
+
+    Until a read has found that it can be asked again.
+    """
+    return _breaker.resting_since(alias)
+
+
 def forget() -> None:
     """Forget what is down and late, as at the start of the process."""
     _breaker.forget()
@@ -127,12 +136,12 @@ def forget() -> None:
 
 def _announce_down(alias: str, why: object) -> None:
     logger.warning("Replica %s is left alone: %s", alias, str(why).strip())
-    signals.replica_down.send_robust(sender=None, alias=alias, why=why)
+    announce(signals.replica_down, alias=alias, why=why)
 
 
 def _announce_up(alias: str) -> None:
     logger.warning("Replica %s is used again.", alias)
-    signals.replica_up.send_robust(sender=None, alias=alias)
+    announce(signals.replica_up, alias=alias)
 
 
 _breaker = Breaker(lambda: conf.retry_seconds, _announce_down, _announce_up)
@@ -198,6 +207,8 @@ def _ask_and_remember(connection: BaseDatabaseWrapper, position: Mapping[str, st
         if not (isinstance(unavailable.__cause__, Error) and _close_if_dead(connection)):
             _say_why(connection, "position", unavailable, "pins hold for their seconds")
         return {}
+    except AssertionError:
+        return {}  # Of a test that forbids this database.
     vars(connection)[_REACHED] = connection.connection, reached
     if not reached.keys() >= position.keys():
         say_once(f"A pin names a position that replica {connection.alias} cannot reach: it holds for its seconds.")

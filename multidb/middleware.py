@@ -6,20 +6,23 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.db import DEFAULT_DB_ALIAS
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.deprecation import MiddlewareMixin
 
-from multidb import routing
+from multidb import explanation, routing
 from multidb.backends import get_pin_store
 from multidb.backends.base import UnsentResponse
 from multidb.conf import SameSite, conf
 from multidb.pinning import use_primary_db
 from multidb.pins import Pin
 from multidb.replicas import topology
+from multidb.reporting import areport, report
 from multidb.request_routing import RequestRouting
 from multidb.rerun import run_again
 from multidb.routing import OUTSIDE, Routing, Scope
+from multidb.signals import pinned
 from multidb.streaming import streamed_in
 from multidb.writes import positions_after, watch_connections
 
@@ -38,58 +41,82 @@ class PinningRouterMiddleware(MiddlewareMixin):
         own = type(self).process_template_response is PinningRouterMiddleware.process_template_response
         if self.async_mode and own:
             # Django would run the other one on a thread.
-            self.process_template_response = self.aprocess_template_response  # type: ignore[method-assign]  # its twin
+            self.process_template_response = self.aprocess_template_response  # type: ignore[method-assign]  # Django asks the object, and awaits this one
 
     def __call__(self, request: HttpRequest) -> Any:
         if self.async_mode:
             return self.__acall__(request)
         outer = routing.current()
+        response: Any = None
         try:
-            response: Any = self.process_request(request) or self.get_response(request)
+            response = self.process_request(request) or self.get_response(request)
             return self.process_response(request, response)
         except asyncio.CancelledError:
             # Under ASGI, where a middleware after this one is not async: as below.
-            self.process_response(request, UnsentResponse())
+            self.process_response(request, UnsentResponse(response))
             raise
         finally:
+            if outer.routing is not OUTSIDE:
+                _pass_on(request, outer.routing)
             routing.resume(outer)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         outer = routing.current()
+        response: Any = None
         try:
             get_response: Any = self.get_response
             response = await self._aprocess_request(request) or await get_response(request)
             return await self.aprocess_response(request, response)
         except asyncio.CancelledError:
             # The client has gone, but what it asked for may be done all the same.
-            await asyncio.shield(self.aprocess_response(request, UnsentResponse()))
+            saving = asyncio.create_task(self.aprocess_response(request, UnsentResponse(response)))
+            _saving.add(saving)
+            saving.add_done_callback(_saving.discard)
+            await asyncio.shield(saving)
             raise
         finally:
+            if outer.routing is not OUTSIDE:
+                _pass_on(request, outer.routing)
             routing.resume(outer)
 
     def process_request(self, request: HttpRequest) -> HttpResponseBase | None:
         """Begin the routing of ``request``. The pin is not looked up before a read needs it."""
-        writes = request.method not in READ_ONLY_METHODS
-        routing.resume(Scope(RequestRouting(request, get_pin_store(), writes)))
+        state = RequestRouting(request, get_pin_store(), request.method not in READ_ONLY_METHODS)
+        explanation.begin(request, state)
+        routing.resume(Scope(state))
         return None
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Pin the client if its request wrote. Returns ``response``."""
-        with use_primary_db:
-            if written := _written(request, response):
-                get_pin_store().save(request, response, _pin(request, positions_after(written)))
-        return streamed_in(routing.current(), response)
+        if written := _written(request, response):
+            with use_primary_db:
+                pin = _pin(request, positions_after(written))
+                get_pin_store().save(request, response, pin)
+            if pinned.receivers:
+                pinned.send_robust(None, request=request, response=response, pin=pin)
+        scope = routing.current()
+        response = streamed_in(scope, response)
+        if scope.routing.notes:
+            report(request, response, scope.routing)
+        return response
 
     async def aprocess_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """The async twin of ``process_response``, which is called instead where a subclass has its own."""
         if type(self).process_response is not PinningRouterMiddleware.process_response:
             return await sync_to_async(self.process_response)(request, response)
-        with use_primary_db:
-            if written := _written(request, response):
+        if written := _written(request, response):
+            with use_primary_db:
                 asks = conf.pinning_until == "replayed"
                 positions = await sync_to_async(positions_after)(written) if asks else dict.fromkeys(written)
-                await get_pin_store().asave(request, response, _pin(request, positions))
-        return streamed_in(routing.current(), response)
+                pin = _pin(request, positions)
+                await get_pin_store().asave(request, response, pin)
+            if pinned.receivers:
+                await pinned.asend_robust(None, request=request, response=response, pin=pin)
+        scope = routing.current()
+        response = streamed_in(scope, response)
+        if scope.routing.notes:
+            await areport(request, response, scope.routing)
+        return response
 
     def process_template_response(self, request: HttpRequest, response: Any) -> Any:
         """Note that the view has returned, and what follows is the rendering of its response. Returns ``response``."""
@@ -108,6 +135,10 @@ class PinningRouterMiddleware(MiddlewareMixin):
         if type(self).process_request is not PinningRouterMiddleware.process_request:
             return await sync_to_async(self.process_request)(request)
         return self.process_request(request)
+
+
+# An event loop does not hold its tasks: https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task
+_saving: set[asyncio.Task[HttpResponseBase]] = set()
 
 
 def pinning_cookie() -> str:
@@ -147,16 +178,28 @@ def _written(request: HttpRequest, response: HttpResponseBase) -> Collection[str
     method or, by ``MULTIDB_PINNING_TRIGGER``, the writes that were observed.
     """
     state = _state_of(request)
-    primaries = topology().primaries
     marked = getattr(response, "_db_write", None)
     if marked is not None:
-        return primaries if marked else ()
+        return topology().primaries if marked else ()
     if state.wrote:
-        return primaries
-    if conf.pinning_trigger == "write":
-        return () if state.reads_only else [primary for primary in primaries if primary in state.written]
+        return topology().primaries
     writes = request.method not in READ_ONLY_METHODS if state is OUTSIDE else state.writes
-    return primaries if writes else ()
+    if not writes and not state.written:
+        return ()
+    # What a client that has gone asked for may still be on its way, in a thread.
+    if conf.pinning_trigger == "write" and not (writes and isinstance(response, UnsentResponse)):
+        written = () if state.reads_only else state.written
+        return [primary for primary in topology().primaries if primary in written]
+    return topology().primaries if writes else ()
+
+
+def _pass_on(request: HttpRequest, outer: Routing) -> None:
+    """What ``request`` has written, the one has too inside which it was made, and which ``outer`` routes."""
+    state = _state_of(request)
+    for primary in tuple(state.written):  # A thread that the request has left behind may add to it.
+        outer.observe_write(primary, None)
+    for table in tuple(state.ignored_tables):
+        outer.observe_write(DEFAULT_DB_ALIAS, table)
 
 
 def _state_of(request: HttpRequest) -> Routing:

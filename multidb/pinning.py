@@ -12,10 +12,12 @@ from asgiref.sync import iscoroutinefunction
 from multidb import routing
 from multidb.generators import Steps, astepwise, stepwise
 from multidb.replicas import topology
+from multidb.rollout import Mode
 from multidb.routing import Forced
 
 __all__ = [
     "db_read",
+    "db_routing",
     "db_write",
     "mark_as_write",
     "pin_this_thread",
@@ -35,12 +37,14 @@ def this_thread_is_pinned() -> bool:
     In a request this looks the pin up, if no read has yet.
     """
     here = routing.current()
-    if here.forced is not None:
-        return here.forced is Forced.PRIMARY
     request = here.routing
+    if here.forced is Forced.PRIMARY or request.mode is not Mode.ON:
+        return True
+    if here.forced is not None:
+        return False
     if request.writes or request.wrote or request.written:
         return True
-    return any(request.is_pinned(primary) for primary in topology().primaries) or request.store_down
+    return any(request.pin_reason(primary) for primary in topology().primaries)
 
 
 def pin_this_thread() -> None:
@@ -88,6 +92,20 @@ def db_read(view: Function) -> Function:
         routing.current().routing.declare_read()
 
     return _around_view(view, declare, lambda response: response)
+
+
+def db_routing(mode: bool | str) -> Callable[[Function], Function]:
+    """A view whose reads are routed (``True``), go to the primary (``False``), or go there while log and metrics say
+    where they would have gone (``"dry run"``), whatever ``MULTIDB_ROUTING`` says.
+
+    For sync and async function views and for methods of class-based views. Raises ``ValueError`` for another mode.
+    """
+    chosen = Mode(mode)
+
+    def declare() -> None:
+        routing.current().routing.declare_mode(chosen)
+
+    return lambda view: _around_view(view, declare, lambda response: response)
 
 
 class ForcedReads:

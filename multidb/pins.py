@@ -5,13 +5,15 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from multidb.log import say_once
 
 # A pin that ends later than one of MULTIDB_PINNING_SECONDS can was written by a process with more of them, as there are
 # while a change of the setting is deployed, or by a clock that has jumped. By this much more it is believed.
 DEPLOYED_SECONDS = 3600
+
+_SHORT: Final = json.JSONEncoder(separators=(",", ":"))
 
 # 16 hexadecimal digits (PostgreSQL) or 20 decimal ones (MariaDB): so they sort as the numbers do.
 SORTABLE = re.compile(r"[0-9A-F]{16}|[0-9]{20}")
@@ -80,7 +82,7 @@ class Pin:
             primary: [hold.until] if hold.position is None else [hold.until, hold.position]
             for primary, hold in self.holds.items()
         }
-        return json.dumps(holds, separators=(",", ":"))
+        return _SHORT.encode(holds)
 
     def merge(self, other: "Pin | None") -> "Pin":
         """The pin that holds wherever either does, and never for a shorter time."""

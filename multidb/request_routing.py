@@ -1,32 +1,22 @@
-"""RequestRouting: the routing of one request: its pin, what it wrote, and the replica that it keeps."""
+"""RequestRouting: the routing of one request: what it wrote, and the replica that it keeps."""
 
-from collections.abc import Collection, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping
 
-from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
-from django.db import connections
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db.transaction import Atomic
 from django.http import HttpRequest
-from django.utils.functional import LazyObject
 
 from multidb import health
-from multidb.conf import conf
+from multidb.atomic_requests import is_around_view
+from multidb.explanation import Explanation, whole
 from multidb.health import Link
-from multidb.log import complain, say_once
-from multidb.pins import Pin, PinStoreUnavailable
+from multidb.lookup import Lookup, PinSource
+from multidb.pins import Pin
 from multidb.replicas import choose, choose_replayed, topology
+from multidb.rollout import Mode, constant_mode, mode_of
+from multidb.routes import Answer, Notes, Route, Settled
 from multidb.routing import Forced, Routing, pop, push
-
-
-class PinSource(Protocol):
-    """What a routing needs of the pin store."""
-
-    def load(self, request: HttpRequest) -> Pin | None: ...
-
-    def client(self, request: HttpRequest) -> Collection[str]: ...
-
-    @property
-    def client_may_change(self) -> bool: ...
+from multidb.settling import until_a_transaction
 
 
 class RequestRouting(Routing):
@@ -34,20 +24,14 @@ class RequestRouting(Routing):
 
     ``writes``: the method is not read-only. ``wrote``: the code said that it writes (``db_write``). ``reads_only``: the
     code said that it does not (``db_read``). ``written``: the primaries on which a write was observed.
-    ``ignored_tables``: where one was observed that does not pin. ``store_down``: the store cannot tell, and reads go to
-    the primary then. ``pin``: what was found. ``routes``: set a list, and each routed read goes into it.
+    ``ignored_tables``: where one was observed that does not pin. ``notes``: what each routed read is noted in.
     """
 
     def __init__(self, request: HttpRequest, store: PinSource, writes: bool) -> None:
         self.writes = writes
         self._request = request
         self._store = store
-        self._user: Any = _UNASKED
-        self._client: Collection[str] | None = None
-        self._client_may_change = store.client_may_change
-        self._load_failed = False
-        # What of the pin a replica could end; ``None`` is what only its time ends.
-        self._positions: dict[str, Mapping[str, str] | None] = {}
+        self._lookup = Lookup(request, store)
         self._replicas: dict[str, str] = {}
         # The primaries of whose replicas none has replayed the position.
         self._unreplayed: dict[str, Mapping[str, str]] = {}
@@ -60,13 +44,48 @@ class RequestRouting(Routing):
         self._ignored_tables: set[str] = set()
         self.ignored_tables = self._ignored_tables
         self._request_blocks: dict[str | None, Atomic] = {}
+        self.notes: tuple[Notes, ...] = ()
+        self._mode: Mode | None = None
+        self.settled = Settled()
+
+    @property
+    def pin(self) -> Pin | None:
+        return self._lookup.pin
+
+    @property
+    def store_down(self) -> bool:
+        return self._lookup.is_down
+
+    @property
+    def mode(self) -> Mode:
+        if self._mode is None:
+            self._decide_mode()
+        return self._mode or Mode.OFF
+
+    @property
+    def is_dry_run(self) -> bool:
+        if self._mode is None and constant_mode() is Mode.DRY_RUN:
+            self.declare_mode(Mode.DRY_RUN)  # A read that is forced to the primary has not asked for the mode.
+        return self._mode is Mode.DRY_RUN
+
+    def note_reads(self, notes: Notes) -> None:
+        self.notes = (*self.notes, notes)
+        self.settled.forget()
+
+    def declare_mode(self, mode: Mode) -> None:
+        self._mode = mode
+        if mode is Mode.DRY_RUN and whole(self) is None:
+            self.note_reads(Explanation())
+        self.settled.forget()
 
     def declare_write(self) -> None:
         self.wrote = True
+        self.settled.forget()
 
     def declare_read(self) -> None:
         self.writes = False
         self.reads_only = True
+        self.settled.forget()
 
     def observe_write(self, alias: str, ignored_table: str | None) -> None:
         self._has_changed_something = True
@@ -74,22 +93,28 @@ class RequestRouting(Routing):
             self._written.add(alias)
         else:
             self._ignored_tables.add(ignored_table)
+        self.settled.forget()
 
     def note_rendering(self) -> None:
         self.is_rendering = True
 
-    def is_pinned(self, primary: str) -> bool:
+    def look_up(self) -> None:
+        if self._lookup.refresh():
+            self.settled.forget()
+
+    def pin_reason(self, primary: str) -> str | None:
         """As in ``Routing``. The pin is looked up at the first call, and once more only when the client has become
         another for the store since, as by a user who is known by now.
         """
-        is_other = _user_so_far(self._request) is not self._user
-        if (is_other or self._client_may_change) and self._look_up():
-            self._user = _user_so_far(self._request)
-        if primary not in self._positions:
-            return False
-        position = self._positions[primary]
-        # While the store is down, there may be a pin that is further than what is known.
-        return position is None or self.store_down or not self._has_replayed(primary, position)
+        self.look_up()
+        # In this order: another thread of this request that looks it up says what it has found before it says so.
+        is_down, positions = self._lookup.is_down, self._lookup.positions
+        if primary in positions:
+            position = positions[primary]
+            # While the store is down, there may be a pin that is further than what is known.
+            if position is None or is_down or not self._has_replayed(primary, position):
+                return "pinned"
+        return "store down" if is_down else None
 
     def replica(self, primary: str) -> str:
         """The replica of ``primary`` that this request keeps to its end."""
@@ -98,11 +123,55 @@ class RequestRouting(Routing):
             replica = self._keep(primary, choose(primary, self._dead))
         return replica
 
+    def settle(self, route: Route, alias: str, router: object, changes: object) -> None:
+        if not isinstance(route.model, type):
+            return
+        answer: Answer | None = None
+        if route.reason in ENDURING:
+            answer = Answer(alias, router, route, self.notes)
+        elif self._is_final(route):
+            if alias == route.primary and not self.notes:
+                # To which a transaction would send it too, for another reason that nobody wants to know.
+                answer = Answer(alias, router, route)
+            else:
+                request = self._request if self._store.knows_clients else None
+                answer = until_a_transaction(route, router, alias, self.notes, request, self._lookup.user)
+        if answer is not None:
+            self.settled.keep(answer, changes)
+
+    def _decide_mode(self) -> None:
+        mode = constant_mode()
+        if mode is Mode.ON:
+            self._mode = mode
+            return
+        try:
+            self.declare_mode(mode or self._asked_mode())
+        except SynchronousOnlyOperation:
+            # On the event loop: unknown for this read, but a later one on a thread can ask.
+            self._mode = None
+            self.settled.forget()
+
+    def _asked_mode(self) -> Mode:
+        """What the function in ``MULTIDB_ROUTING`` says, whose own reads go to the primary."""
+        self._mode = Mode.OFF
+        push(Forced.PRIMARY, self)
+        try:
+            return mode_of(self._request)
+        finally:
+            pop(self)
+
+    def _is_final(self, route: Route) -> bool:
+        """Have the rules after that of the transaction said all that they can say about the primary of ``route``?"""
+        positions = self._lookup.positions
+        if route.primary in positions:
+            return route.reason == "pinned" and positions[route.primary] is None
+        return route.reason in ("replica", "no replica") and not self._lookup.client_may_change
+
     def is_of(self, request: HttpRequest) -> bool:
         return request is self._request
 
     def is_request_block(self, block: Atomic) -> bool:
-        if block.using not in self._request_blocks and _is_view_atomic(self._request, block.using):
+        if block.using not in self._request_blocks and is_around_view(block, self._request):
             self._request_blocks[block.using] = block
         return block is self._request_blocks.get(block.using)
 
@@ -122,13 +191,13 @@ class RequestRouting(Routing):
             return None
         self._replicas = {primary: alias for primary, alias in self._replicas.items() if alias != connection.alias}
         self._dead.add(connection.alias)
+        self.settled.forget()
         return connection.alias
 
     def begin_again(self) -> None:
         """The view is about to be run once more."""
         self._has_begun_again = True
         self._request_blocks = {}
-        self.is_rendering = False
 
     def _has_replayed(self, primary: str, position: Mapping[str, str]) -> bool:
         """Has the replica that this request keeps, or is about to, replayed ``position``?"""
@@ -154,72 +223,6 @@ class RequestRouting(Routing):
             self._links[kept] = health.link_to(kept)
         return kept
 
-    def _look_up(self) -> bool:
-        """Ask the store, while its own reads go to the primary. Return whether that has settled the question."""
-        push(Forced.PRIMARY, self)
-        try:
-            client = self._client_so_far()
-            self._client_may_change = self._store.client_may_change and client is not _UNKNOWN_CLIENT
-            if client != self._client:
-                self._load(client)
-            self.store_down = self._load_failed
-        except SynchronousOnlyOperation:
-            # On the event loop: unknown for this read, but a later one on a thread can ask.
-            self.store_down = True
-            return False
-        finally:
-            pop(self)
-        return True
 
-    def _client_so_far(self) -> Collection[str]:
-        try:
-            return self._store.client(self._request)
-        except (SynchronousOnlyOperation, ImproperlyConfigured):
-            raise
-        except PinStoreUnavailable:
-            return _UNKNOWN_CLIENT
-        except Exception as error:
-            complain("What pins of a client are filed under cannot be told:", error)
-            return _UNKNOWN_CLIENT
-
-    def _load(self, client: Collection[str]) -> None:
-        try:
-            pin, is_sure = self._store.load(self._request), client is not _UNKNOWN_CLIENT
-        except PinStoreUnavailable as unavailable:
-            pin, is_sure = unavailable.pin, False
-        self._load_failed = not is_sure and conf.pin_store_down == "primary"
-        if pin is not None:
-            self.pin = pin.merge(self.pin)
-            self._positions = _positions(self.pin)
-        # After the pin: another thread of this request that sees it asks no more.
-        self._client = client
-
-
-_UNASKED = object()
-
-_UNKNOWN_CLIENT = ("unknown",)
-
-
-def _user_so_far(request: HttpRequest) -> Any:
-    """The user object as far as it is known, without loading a lazy one."""
-    user = request.__dict__.get("user")
-    return user._wrapped if isinstance(user, LazyObject) else user
-
-
-def _positions(pin: Pin) -> dict[str, Mapping[str, str] | None]:
-    """What has to be replayed for each primary that ``pin`` holds; ``None`` where only the time ends the hold."""
-    until_replayed = conf.pinning_until == "replayed"
-    if pin.holds.keys() - topology().primaries:
-        say_once("A pin names what is no primary in REPLICA_DATABASES: that part pins nobody.")
-    return {primary: hold.position if until_replayed else None for primary, hold in pin.holds.items()}
-
-
-def _is_view_atomic(request: HttpRequest, alias: str | None) -> bool:
-    """Does Django run the view of ``request`` in a transaction on ``alias``? ``False`` before the view is known."""
-    match = request.resolver_match
-    return (
-        match is not None
-        and alias is not None
-        and connections.settings[alias]["ATOMIC_REQUESTS"]
-        and alias not in getattr(match.func, "_non_atomic_requests", ())
-    )
+# The reasons that come before that of a transaction, and stand for the rest of a request.
+ENDURING = ("forced", "off", "method", "wrote")

@@ -37,9 +37,9 @@ def run_again(request: HttpRequest, exception: Exception, middleware: type) -> H
     match: Any = request.resolver_match
     # Not the path, which the client chose: it may hold a secret, or a line break.
     logger.info("Replica %s died under the view %s, which is run once more.", dead, match.view_name)
-    response = _view(match.func, dead)(request, *match.args, **match.kwargs)
+    response: HttpResponseBase = _view(match.func, dead)(request, *match.args, **match.kwargs)
     # Django renders it, unless it takes the place of a response that failed to render.
-    return response.render() if is_rendering and hasattr(response, "render") else response  # type: ignore[no-any-return]  # what a view returns
+    return response.render() if is_rendering and hasattr(response, "render") else response
 
 
 def _view(view: Callable[..., Any], dead: str) -> Callable[..., Any]:
@@ -51,6 +51,7 @@ def _view(view: Callable[..., Any], dead: str) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
         return called(*args, **kwargs)
 
+    run.__wrapped__ = view  # type: ignore[attr-defined]  # as a decorator says it
     run._non_atomic_requests = {*getattr(view, "_non_atomic_requests", ()), dead}  # type: ignore[attr-defined]  # Django's mark
     return BaseHandler().make_view_atomic(run)
 

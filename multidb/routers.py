@@ -1,13 +1,31 @@
 """ReplicaRouter and PinningReplicaRouter: where a query goes, by the first rule that applies."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections, router
 
+from multidb.mirrors import run_on
 from multidb.replicas import choose, topology
-from multidb.routing import OUTSIDE, Forced, Route, Routing, current
+from multidb.rollout import Mode
+from multidb.routes import Route, captures, here
+from multidb.routing import OUTSIDE, Forced, Routing, current
+
+
+class Later:
+    """What the routers say that are ``listed`` after ``after``."""
+
+    def __init__(self, after: object = None, listed: Sequence[Any] = ()) -> None:
+        self.listed = listed
+        places = [place for place, each in enumerate(listed) if each is after]
+        routers = listed[places[0] + 1 :] if places else ()
+        self.db_for_write = _methods(routers, "db_for_write")
+        self.allow_migrate = _methods(routers, "allow_migrate")
+
+
+def _methods(routers: Sequence[Any], name: str) -> list[Callable[..., Any]]:
+    return [getattr(each, name) for each in routers if hasattr(each, name)]
 
 
 class ReplicaRouter:
@@ -18,14 +36,8 @@ class ReplicaRouter:
     """
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:
-        primary = self.primary_for(model, **hints)
-        if primary not in topology().primaries:
-            return None
-        alias, reason = self.route(model, primary)
-        routes = current().routing.routes
-        if routes is not None:
-            routes.append(Route(alias, reason, model, primary))
-        return alias
+        route = self._routed(model, hints)
+        return None if route is None else run_on(route, route.destination)
 
     def db_for_write(self, model: Any, **hints: Any) -> str:
         return self.primary_for(model, **hints)
@@ -49,7 +61,7 @@ class ReplicaRouter:
             return False
         if db not in known.primaries:
             return None
-        for allow_migrate in self._later("allow_migrate"):
+        for allow_migrate in self._later().allow_migrate:
             allowed = allow_migrate(db, app_label, model_name=model_name, **hints)
             if allowed is not None:
                 return bool(allowed)
@@ -61,11 +73,13 @@ class ReplicaRouter:
 
     def route(self, model: Any, primary: str) -> tuple[str, str]:
         """The alias for a read of ``model``, whose primary is ``primary``, and the reason."""
+        if current().routing.mode is Mode.OFF:
+            return primary, "off"
         return _on_replica(choose(primary), primary, "replica")
 
     def primary_for(self, model: Any, **hints: Any) -> str:
         """The alias that takes the writes of ``model``."""
-        for db_for_write in self._later("db_for_write"):
+        for db_for_write in self._later().db_for_write:
             alias = db_for_write(model, **hints)
             if alias:
                 return topology().primary_of.get(alias, str(alias))
@@ -76,43 +90,96 @@ class ReplicaRouter:
         alias = obj._state.db or self.primary_for(type(obj), instance=obj)
         return topology().primary_of.get(alias, alias)
 
-    def _later(self, method: str) -> Iterator[Callable[..., Any]]:
-        """``method`` of each router that is listed after this one and has it."""
-        listed, after = self._listed_and_after
-        if listed is not router.routers:
-            listed = router.routers
-            places = [place for place, each in enumerate(listed) if each is self]
-            after = listed[places[0] + 1 :] if places else []
-            self._listed_and_after = listed, after
-        for each in after:
-            if hasattr(each, method):
-                yield getattr(each, method)
+    def _routed(self, model: Any, hints: Mapping[str, Any]) -> Route | None:
+        primary = self.primary_for(model, **hints)
+        if primary not in topology().primaries:
+            return None
+        alias, reason = self.route(model, primary)
+        state = current().routing
+        route = Route(alias, reason, model, primary, state.is_dry_run)
+        for notes in (*state.notes, *captures):
+            notes.append(route)
+        return route
 
-    # One value, so that no thread sees one half of it.
-    _listed_and_after: tuple[list[Any] | None, list[Any]] = (None, [])
+    def _later(self) -> "Later":
+        if self._later_routers.listed is not router.routers:
+            self._later_routers = Later(self, router.routers)
+        return self._later_routers
+
+    _later_routers = Later()
 
 
 class PinningReplicaRouter(ReplicaRouter):
     """Reads go to the request's replica, or to the primary for whoever wrote a moment ago; writes to the primary."""
 
+    def __init__(self) -> None:
+        # Django looks this up for each query: on the object it is found bound.
+        self.db_for_read = self.db_for_read  # type: ignore[method-assign]  # by itself
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        scope = current()
+        try:
+            answer = scope.answers.get(model)
+        except TypeError:
+            answer = None  # An object that has no hash, as one that is not saved.
+        if answer is not None and answer.router is self:
+            primary = answer.primary
+            if primary is None or (
+                answer.thread is here.thread
+                and (
+                    primary.autocommit
+                    or (primary.connection is None and not primary.in_atomic_block)
+                    or primary.atomic_blocks[-1:] == [answer.block]
+                )
+                and (
+                    answer.attributes is None
+                    or (
+                        answer.attributes.get("user") is answer.user
+                        and (answer.lazy is None or answer.lazy["_wrapped"] is answer.known)
+                    )
+                )
+            ):
+                for notes in answer.notes:
+                    notes.append(answer.route)
+                return answer.alias
+        changes = scope.routing.settled.changes
+        route = self._routed(model, hints)
+        if route is None:
+            return None
+        destination = route.destination
+        alias = run_on(route, destination)
+        if alias == destination and scope.forced is None and not captures and self._settles():
+            scope.routing.settle(route, alias, self, changes)
+        return alias
+
     def route(self, model: Any, primary: str) -> tuple[str, str]:
-        routing, forced, *_ = current()
-        if forced is Forced.PRIMARY or _is_session(model):
+        scope = current()
+        state = scope.routing
+        if scope.forced is Forced.PRIMARY or is_session(model):
             return primary, "forced"
-        if forced is Forced.REPLICA:
-            return _on_replica(routing.replica(primary), primary, "forced")
-        rules = OUTSIDE if forced is Forced.UNPINNED else routing
+        if state.mode is Mode.OFF:
+            return primary, "off"
+        if scope.forced is Forced.REPLICA:
+            return _on_replica(state.replica(primary), primary, "forced")
+        rules = OUTSIDE if scope.forced is Forced.UNPINNED else state
         if rules.writes:
             return primary, "method"
         if rules.wrote or primary in rules.written or (rules.ignored_tables and _table(model) in rules.ignored_tables):
             return primary, "wrote"
-        if _in_transaction(routing, primary):
+        if _in_transaction(state, primary):
             return primary, "transaction"
-        if rules.is_pinned(primary):
-            return primary, "pinned"
-        if rules.store_down:
-            return primary, "store down"
-        return _on_replica(routing.replica(primary), primary, "replica")
+        if reason := rules.pin_reason(primary):
+            return primary, reason
+        return _on_replica(state.replica(primary), primary, "replica")
+
+    def _settles(self) -> bool:
+        """Is the primary of each model known, and the way to it our own?"""
+        own = type(self)
+        return (
+            not self._later().db_for_write
+            and own.route is PinningReplicaRouter.route
+            and own.primary_for is ReplicaRouter.primary_for
+        )
 
 
 def _on_replica(alias: str, primary: str, reason: str) -> tuple[str, str]:
@@ -124,7 +191,7 @@ def _table(model: Any) -> str | None:
     return meta and str(meta.db_table).replace('"', "")
 
 
-def _is_session(model: Any) -> bool:
+def is_session(model: Any) -> bool:
     """Is ``model`` the table of a database session?
 
     Its row is read from the primary: a lagging one would log a user out, or be saved over a newer one.
@@ -132,11 +199,11 @@ def _is_session(model: Any) -> bool:
     return hasattr(model, "get_session_store_class")
 
 
-def _in_transaction(routing: Routing, primary: str) -> bool:
+def _in_transaction(state: Routing, primary: str) -> bool:
     """Is a transaction open on ``primary`` that the code asked for, and not ``TestCase`` or ``ATOMIC_REQUESTS``?"""
     connection = connections[primary]
     if not connection.in_atomic_block:
         by_default = connection.settings_dict["AUTOCOMMIT"]
         return bool(by_default and connection.connection and not connection.autocommit)
     blocks: list[Any] = connection.atomic_blocks
-    return any(not block._from_testcase and not routing.is_request_block(block) for block in blocks)
+    return any(not block._from_testcase and not state.is_request_block(block) for block in blocks)

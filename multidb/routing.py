@@ -6,24 +6,17 @@ the context, cannot see each other's.
 """
 
 import enum
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Final
 
 from django.db.transaction import Atomic
 from django.http import HttpRequest
 
 from multidb.pins import Pin
 from multidb.replicas import choose
-
-
-class Route(NamedTuple):
-    """Where one read was sent, and by which rule."""
-
-    alias: str
-    reason: str
-    model: Any
-    primary: str
+from multidb.rollout import Mode, constant_mode
+from multidb.routes import Notes, Route, Settled
 
 
 class Routing:
@@ -36,10 +29,38 @@ class Routing:
     reads_only = False
     written: Collection[str] = frozenset()
     ignored_tables: Collection[str] = frozenset()
-    store_down = False
-    pin: Pin | None = None
-    routes: list[Route] | None = None
+    notes: tuple[Notes, ...] = ()
+    settled: Settled = Settled()
     is_rendering = False
+
+    @property
+    def pin(self) -> Pin | None:
+        """The pin that this client was found to have."""
+        return None
+
+    @property
+    def mode(self) -> Mode:
+        """Are the reads of this request routed, or is that only tried? Asked once a request, when a read needs it.
+
+        Outside a request nobody asks a function in ``MULTIDB_ROUTING``, and reads go to the primary.
+        """
+        return constant_mode() or Mode.OFF
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Are the rules only tried, as far as is known, and reads go to the primary whatever they say?"""
+        return self.mode is Mode.DRY_RUN
+
+    @property
+    def store_down(self) -> bool:
+        """Can the store not tell whether this client has a pin? As far as it has been asked."""
+        return False
+
+    def note_reads(self, notes: Notes) -> None:
+        """Note each routed read in ``notes`` too, from here on."""
+
+    def declare_mode(self, mode: Mode) -> None:
+        """From here on the reads of this request are routed, or not, whatever ``MULTIDB_ROUTING`` says."""
 
     def declare_write(self) -> None:
         """This request writes, whatever its method."""
@@ -53,13 +74,24 @@ class Routing:
     def note_rendering(self) -> None:
         """The view has returned, and its response is rendered."""
 
-    def is_pinned(self, primary: str) -> bool:
-        """Does a pin of this client hold ``primary``, and no replica that can be asked has replayed its write?"""
-        return False
+    def look_up(self) -> None:
+        """Look the pin of this client up, if that has not been done, or the client has become another since."""
+
+    def pin_reason(self, primary: str) -> str | None:
+        """Why reads of this client go to ``primary``: ``"pinned"``, a pin holds, and no replica that can be asked has
+        replayed the write; ``"store down"``, the store cannot tell; ``None``, they do not.
+        """
+        return None
 
     def replica(self, primary: str) -> str:
         """The replica of ``primary`` for the next read; ``primary`` itself where none can be asked."""
         return choose(primary)
+
+    def settle(self, route: Route, alias: str, router: object, changes: object) -> None:
+        """Let the reads that follow ``route`` go to ``alias`` too, as far as nothing can send them elsewhere.
+
+        ``changes`` is what ``settled.changes`` was before ``router`` decided.
+        """
 
     def is_of(self, request: HttpRequest) -> bool:
         """Is this the routing of ``request``?"""
@@ -78,47 +110,56 @@ class Forced(enum.Enum):
     UNPINNED = enum.auto()
 
 
-class Scope(NamedTuple):
+class Scope:
     """What is in force at one point of the program: a value, replaced and never changed."""
 
-    routing: Routing
-    forced: Forced | None = None
-    outer: "Scope | None" = None
-    block: object = None
+    __slots__ = ("answers", "block", "forced", "outer", "routing")
+
+    def __init__(
+        self, routing: Routing, forced: Forced | None = None, outer: "Scope | None" = None, block: object = None
+    ) -> None:
+        self.routing = routing
+        self.forced = forced
+        self.outer = outer
+        self.block = block
+        self.answers = routing.settled.answers if forced is None else {}
 
 
-def current() -> Scope:
-    """The scope in force here."""
-    return _scope.get()
+OUTSIDE: Final = Routing()
+
+in_force: ContextVar[Scope] = ContextVar("multidb_scope", default=Scope(OUTSIDE))  # noqa: B039  # a Scope is never changed
+
+
+current: Callable[[], Scope] = in_force.get
+"""The scope in force here."""
 
 
 def resume(scope: Scope) -> None:
     """Put ``scope`` in force, whatever was."""
-    _scope.set(scope)
+    in_force.set(scope)
 
 
 def push(forced: Forced, block: object) -> None:
     """Enter ``block``, which forces ``forced``."""
-    outer = _scope.get()
-    _scope.set(Scope(outer.routing, forced, outer, block))
+    outer = in_force.get()
+    in_force.set(Scope(outer.routing, forced, outer, block))
 
 
 def pop(block: object) -> None:
     """Leave ``block``, as it was entered last; blocks entered after it, which a generator may have left open, stay."""
-    _scope.set(_without(_scope.get(), block))
+    scope = in_force.get()
+    in_force.set(scope.outer if scope.outer is not None and scope.block is block else _without(scope, block))
 
 
 def force(forced: Forced) -> None:
     """From here on, to the end of the block or of the request, force ``forced``."""
-    _scope.set(_scope.get()._replace(forced=forced))
-
-
-OUTSIDE = Routing()
-
-_scope: ContextVar[Scope] = ContextVar("multidb_scope", default=Scope(OUTSIDE))  # noqa: B039  # a Scope is never changed
+    scope = in_force.get()
+    in_force.set(Scope(scope.routing, forced, scope.outer, scope.block))
 
 
 def _without(scope: Scope, block: object) -> Scope:
     if scope.outer is None:
         return scope
-    return scope.outer if scope.block is block else scope._replace(outer=_without(scope.outer, block))
+    if scope.block is block:
+        return scope.outer
+    return Scope(scope.routing, scope.forced, _without(scope.outer, block), scope.block)

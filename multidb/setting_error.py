@@ -1,9 +1,12 @@
 """SettingError: a setting has a value that cannot be used."""
 
-import re
+from collections.abc import Callable
+from typing import Any
 
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
+
+from multidb.passwords import without_passwords
 
 
 class SettingError(ImproperlyConfigured):
@@ -14,7 +17,7 @@ class SettingError(ImproperlyConfigured):
     """
 
     def __init__(self, id: str, problem: str, hint: str) -> None:
-        problem = _without_passwords(problem)
+        problem = without_passwords(problem)
         super().__init__(f"{problem} {hint}")
         self.id = id
         self.problem = problem
@@ -25,9 +28,9 @@ class SettingError(ImproperlyConfigured):
         return Error(self.problem, hint=self.hint, id=self.id)
 
 
-# What stands before the host of an address, and what is under a name such as PASSWORD.
-_PASSWORDS = re.compile(r"""(?<=://)[^\s'"]*(?=@)|(?<=PASSWORD': )'[^']*'""")
-
-
-def _without_passwords(text: str) -> str:
-    return _PASSWORDS.sub("***", text)
+def if_possible(read: Callable[[], Any]) -> Any:
+    """What ``read`` returns, or ``None`` where the setting that it reads is impossible."""
+    try:
+        return read()
+    except SettingError:
+        return None

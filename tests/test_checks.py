@@ -10,13 +10,9 @@ from django.core.checks import CheckMessage, run_checks
 from django.core.management import CommandError, call_command
 
 from multidb.backends.session import SessionPinStore
-from multidb.middleware import PinningRouterMiddleware
 from tests.conftest import CACHE, COOKIE, REDIS, SESSION
 from tests.test_conf import IMPOSSIBLE
 
-SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
-PINNING = "multidb.middleware.PinningRouterMiddleware"
-AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 LOCAL = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 DUMMY = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
 FILES = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": "pins"}
@@ -74,9 +70,8 @@ DOUBTFUL = [
     ("multidb.W003", "'replica-1'", {"REPLICA_DATABASES": ["replica-1", "replica-1"]}),
     ("multidb.W003", "'replica-1'", {"REPLICA_DATABASES": {"default": ["replica-1", "replica-1"]}}),
     ("multidb.W003", "'replica-1'", {"REPLICA_DATABASES": MappingProxyType({"default": ["replica-1", "replica-1"]})}),
-    ("multidb.W004", "MIDDLEWARE", {"MIDDLEWARE": [SESSIONS, AUTHENTICATION]}),
     ("multidb.W010", "MULTIDB_PINNING_SECONDS", {"MULTIDB_PINING_SECONDS": 15}),
-    ("multidb.W010", "MULTIDB_PIN_STORE", {"MULTIDB_XYZ": 15}),
+    ("multidb.W010", "MULTIDB_PIN_STORE", {"MULTIDB_QQQQQQQQQQQQQQQQQQQQ": 15}),
     ("multidb.E016", "SESSION_COOKIE_NAME", {"MULTIDB_PINNING_COOKIE": "sessionid"}),
     ("multidb.E016", "CSRF_COOKIE_NAME", {"MULTIDB_PINNING_COOKIE": "csrftoken"}),
     ("multidb.E017", "MULTIDB_PINNING_COOKIE_SECURE", {"MULTIDB_PINNING_COOKIE_SAMESITE": "None"}),
@@ -117,11 +112,14 @@ DOUBTFUL = [
     ],
     ("multidb.E022", "'pins'", {"MULTIDB_PIN_STORE": store(REDIS, alias="pins"), "CACHES": {"default": LOCAL}}),
     ("multidb.E022", "'default'", {"MULTIDB_PIN_STORE": store(CACHE, alias="pins"), "CACHES": {"default": LOCAL}}),
-    (
-        "multidb.E022",
-        "cannot be used: InvalidCacheBackendError: The connection",
-        {"MULTIDB_PIN_STORE": store(CACHE, alias="pins"), "CACHES": {"default": LOCAL}},
-    ),
+    *[
+        (
+            "multidb.E022",
+            "cannot be used: InvalidCacheBackendError: The connection",
+            {"MULTIDB_PIN_STORE": store(backend, alias="pins"), "CACHES": {"default": LOCAL}},
+        )
+        for backend in (CACHE, REDIS)
+    ],
     ("multidb.E022", "tests.nowhere", {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": NO_BACKEND}}),
     ("multidb.E023", "django_redis", {"MULTIDB_PIN_STORE": store(REDIS), "CACHES": {"default": LOCAL}}),
     ("multidb.W024", "LocMemCache", {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": LOCAL}}),
@@ -134,8 +132,6 @@ DOUBTFUL = [
         "drops entries beyond 9999",
         {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": holding(TABLE, 9999)}},
     ),
-    ("multidb.E026", "MIDDLEWARE", {"MULTIDB_PIN_STORE": store(SESSION), "MIDDLEWARE": [PINNING, SESSIONS]}),
-    ("multidb.E026", "MIDDLEWARE", {"MULTIDB_PIN_STORE": store(SESSION), "MIDDLEWARE": [PINNING]}),
     (
         "multidb.W025",
         "signed_cookies",
@@ -148,12 +144,20 @@ DOUBTFUL = [
 ]
 
 
-@pytest.mark.parametrize(("id", "word", "values"), DOUBTFUL, ids=[f"{id} {word}" for id, word, _ in DOUBTFUL])
-def test_what_is_impossible_or_doubtful_together_is_reported_alone(
-    settings, id: str, word: str, values: dict[str, Any]
-) -> None:
+def set_all(request: pytest.FixtureRequest, settings: Any, values: dict[str, Any]) -> None:
+    """Set all ``values``, and where one names ``DJANGO_REDIS``, the address of one that runs."""
     for name, value in values.items():
         setattr(settings, name, value)
+    if values.get("CACHES") == {"default": DJANGO_REDIS}:
+        location = f"redis://127.0.0.1:{request.getfixturevalue('redis_port')}/0"
+        settings.CACHES = {"default": {**DJANGO_REDIS, "LOCATION": location}}
+
+
+@pytest.mark.parametrize(("id", "word", "values"), DOUBTFUL, ids=[f"{id} {word}" for id, word, _ in DOUBTFUL])
+def test_what_is_impossible_or_doubtful_together_is_reported_alone(
+    request, settings, id: str, word: str, values: dict[str, Any]
+) -> None:
+    set_all(request, settings, values)
     [message] = messages()
     assert message.id == id
     assert message.is_serious() is id.startswith("multidb.E")
@@ -176,34 +180,16 @@ def test_what_is_impossible_or_doubtful_together_is_reported_alone(
         {"MULTIDB_PINNING_IGNORE": []},
         {"MULTIDB_RETRY_SECONDS": 0.5, "MULTIDB_MAX_REPLICA_LAG": None, "MULTIDB_GUARD_REPLICAS": False},
         {"REPLICA_DATABASES": {"default": {"replica-1": 1}, "users": ["users-replica"]}},
-        {"DATABASE_ROUTERS": ["multidb.ReplicaRouter"], "MIDDLEWARE": [SESSIONS]},
-        {"MIDDLEWARE": [SESSIONS, f"{__name__}.Own", "tests.views.in_a_transaction"]},
-        {"MIDDLEWARE": [SESSIONS, PINNING, "tests.nowhere.Middleware"]},
     ],
 )
-def test_what_is_right_passes(settings, values: dict[str, Any]) -> None:
-    for name, value in values.items():
-        setattr(settings, name, value)
+def test_what_is_right_passes(request, settings, values: dict[str, Any]) -> None:
+    set_all(request, settings, values)
     assert messages() == []
 
 
 class Unmakeable(SessionPinStore):
     def __init__(self) -> None:
         raise KeyError("nowhere")
-
-
-class Own(PinningRouterMiddleware):
-    """A project's own subclass counts as the middleware."""
-
-
-@pytest.mark.parametrize("routers", [[], ["multidb.ReplicaRouter"]])
-def test_a_middleware_by_whose_pins_nothing_routes_is_a_warning(settings, monkeypatch, routers: list[str]) -> None:
-    settings.DATABASE_ROUTERS = routers
-    assert messages() == []  # The tests' models have a ReplicaManager, which is reason enough.
-    monkeypatch.setattr("multidb.checks.apps.get_models", list)
-    [message] = messages()
-    assert message.id == "multidb.W005"
-    assert "DATABASE_ROUTERS" in message.msg
 
 
 def test_each_label_that_is_not_installed_is_an_error(settings) -> None:
@@ -252,6 +238,16 @@ def test_redis_without_its_packages_says_what_to_install(settings, monkeypatch) 
     [message] = messages()
     assert message.id == "multidb.E024"
     assert "django-multidb-pinning[redis]" in message.hint
+
+
+@pytest.mark.parametrize("cluster", [False, True])
+def test_a_redis_that_does_not_answer_is_a_warning_that_says_where_it_was_looked_for(settings, cluster: bool) -> None:
+    settings.CACHES = {"default": DJANGO_REDIS}
+    settings.MULTIDB_PIN_STORE = store(REDIS, cluster=cluster)
+    [message] = messages()
+    assert message.id == "multidb.W039"
+    assert "ConnectionError" in message.msg or "RedisClusterException" in message.msg
+    assert "LOCATION of the cache 'default'" in message.hint
 
 
 @pytest.mark.parametrize(("secure", "ids"), [(False, ["multidb.W016"]), (True, []), ("bad", ["multidb.E012"])])

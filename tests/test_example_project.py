@@ -1,163 +1,17 @@
 """The example project, run as a user runs it: setup_board, runserver, and requests over HTTP."""
 
-import http.cookiejar
 import json
-import os
 import re
 import shutil
-import signal
-import socket
 import sqlite3
 import subprocess
-import sys
-import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import NamedTuple
+from contextlib import closing
 
 import pytest
 from board import sqlite
 from board.sqlite import SQLiteReplication
 
-PROJECT = Path(__file__).resolve().parent.parent / "example_project"
-READY_SECONDS = 60
-
-
-class Answer(NamedTuple):
-    status: int
-    headers: object
-    text: str
-
-    @property
-    def json(self):
-        return json.loads(self.text)
-
-
-class Visitor:
-    """A browser as far as the board can tell: it keeps cookies and follows redirects."""
-
-    def __init__(self, address):
-        self._address = address
-        self._cookies = http.cookiejar.CookieJar()
-        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self._cookies))
-
-    def get(self, path="/"):
-        return self._ask(urllib.request.Request(self._address + path))
-
-    def post(self, path, **fields):
-        if "csrftoken" not in self.cookies():
-            self.get()
-        body = urllib.parse.urlencode({**fields, "csrfmiddlewaretoken": self.cookies()["csrftoken"]}).encode()
-        return self._ask(urllib.request.Request(self._address + path, body))
-
-    def cookies(self):
-        return {cookie.name: cookie.value for cookie in self._cookies}
-
-    def _ask(self, request):
-        return _answer(self._opener, request)
-
-
-class Board:
-    """A running board."""
-
-    def __init__(self, address):
-        self.address = address
-
-    def visitor(self):
-        return Visitor(self.address)
-
-    def api(self, method="GET", token="demo-token-ada", body=None, content_type="application/json"):
-        headers = {"Content-Type": content_type, **({"Authorization": f"Token {token}"} if token else {})}
-        request = urllib.request.Request(f"{self.address}/api/posts", body, headers, method=method)
-        return _answer(urllib.request.build_opener(), request)
-
-    def settle(self, store, lag):
-        """Use ``store``, with replicas that have everything now and are ``lag`` seconds behind from now on."""
-        visitor = self.visitor()
-        self._set_lags(visitor, 0)
-        visitor.post("/store", store=store)
-        self.wait_until_replicated()
-        self._set_lags(visitor, lag)
-
-    def wait_until_replicated(self):
-        until(lambda: not any(each["behind"] for each in self.visitor().get("/status").json["replicas"]))
-
-    def _set_lags(self, visitor, lag):
-        for alias in ("replica-1", "replica-2"):
-            assert visitor.post("/lag", replica=alias, lag=lag).status == 200
-
-
-def _answer(opener, request):
-    try:
-        with opener.open(request, timeout=10) as response:
-            return Answer(response.status, response.headers, response.read().decode())
-    except urllib.error.HTTPError as error:
-        with error:
-            return Answer(error.code, error.headers, error.read().decode())
-
-
-def until(condition):
-    deadline = time.monotonic() + READY_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.05)
-
-
-def _is_up(address):
-    try:
-        return Visitor(address).get("/status").status == 200
-    except OSError:
-        return False
-
-
-def environment(directory, **more):
-    """The environment of a board whose files are in ``directory``, with ``more`` variables set."""
-    unknown = ("DJANGO_SETTINGS_MODULE", "REDIS_URL", "BOARD_POSTGRES")
-    inherited = {name: value for name, value in os.environ.items() if name not in unknown}
-    return {**inherited, "BOARD_DIRECTORY": str(directory), **more}
-
-
-def command(*arguments):
-    """The command line of ``manage.py``."""
-    return [sys.executable, str(PROJECT / "manage.py"), *arguments]
-
-
-def run(directory, *arguments, **more):
-    """What ``manage.py`` does with ``arguments``, once it has ended."""
-    return subprocess.run(
-        command(*arguments), env=environment(directory, **more), capture_output=True, text=True, check=False, timeout=60
-    )
-
-
-@contextmanager
-def served(directory, end_by=signal.SIGTERM, **more):
-    """A board that is served, until it is ended by a signal."""
-    address = f"127.0.0.1:{free_port()}"
-    log = directory / "server.log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            command("runserver", address, "--noreload"),
-            env=environment(directory, **more),
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        until(lambda: server.poll() is not None or _is_up(f"http://{address}"))
-        assert server.poll() is None, log.read_text()
-        yield Board(f"http://{address}")
-    finally:
-        server.send_signal(end_by)
-        server.wait(timeout=READY_SECONDS)
-    assert "Traceback" not in log.read_text()
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+from tests.boards import PROJECT, free_port, run, served, until
 
 
 @pytest.fixture(scope="module")
@@ -212,12 +66,12 @@ def test_the_checks_are_silent(directory):
     assert result.returncode == 0, result.stderr
 
 
-def test_the_curl_lines_of_the_readme_work_as_printed(board):
+def test_the_curl_lines_of_the_docs_work_as_printed(board):
     """The author's second request is pinned and has the post; another user's is served by a replica without it."""
     if shutil.which("curl") is None:
         pytest.skip("curl is not on PATH")
-    readme = (PROJECT.parent / "README.md").read_text()
-    lines = re.search(r"<!-- curl -->\n```sh\n(.*?)```", readme, re.DOTALL)[1].splitlines()
+    page = (PROJECT.parent / "docs" / "board.md").read_text()
+    lines = re.search(r"<!-- curl -->\n```sh\n(.*?)```", page, re.DOTALL)[1].splitlines()
     board.settle("redis", lag=5)
     until(lambda: board.api(token="demo-token-grace").json["served_by"]["reason"] == "replica")
     answers = [json.loads(_shell(line.replace("http://127.0.0.1:8000", board.address))) for line in lines]
@@ -249,7 +103,7 @@ def test_with_off_a_visitor_misses_the_post_until_the_lag_has_passed(board):
     assert "reason: replica" in seen.text
 
 
-@pytest.mark.parametrize("store", ["cookie", "session", "redis"])
+@pytest.mark.parametrize("store", ["cookie", "session", "redis", "cache"])
 def test_with_a_store_a_visitor_sees_the_post(board, store):
     """Every other store: a signed-in visitor sees the post at once, read from the primary as pinned."""
     board.settle(store, lag=10)
@@ -297,13 +151,47 @@ def test_a_visitor_without_a_key_is_pinned_by_the_cookie(board):
 
 
 def test_switches_pin_nobody(board):
-    """Switching the store or a lag is a POST that does not write, so it pins nobody."""
+    """Switching the store or a lag, or breaking a replica, is a POST that does not write, so it pins nobody."""
     board.settle("cookie", lag=10)
     visitor = board.visitor()
+    visitor.post("/break", replica="replica-1")
+    visitor.post("/mend", replica="replica-1")
     visitor.post("/store", store="cookie")
     visitor.post("/lag", replica="replica-1", lag=10)
     assert "multidb_pin_writes" not in visitor.cookies()
     assert "reason: replica" in visitor.get().text
+
+
+def test_a_broken_replica_is_left_out_until_it_is_mended(board):
+    """The other replica answers, then the primary; a mended one answers again, with what was written meanwhile."""
+    board.settle("off", lag=0)
+    visitor = board.visitor()
+    visitor.post("/break", replica="replica-1")
+    for _ in range(3):
+        assert "read from <strong>replica-2</strong>" in visitor.get().text
+    status = visitor.get("/status").json
+    assert [each["broken"] for each in status["replicas"]] == [True, False]
+    assert (status["replicas"][0]["behind"], status["newest_posts"]["replica-1"]) == (None, None)
+
+    visitor.post("/break", replica="replica-2")
+    assert "reason: no replica" in visitor.get().text
+    visitor.post("/posts", text="Posted without replicas")
+    for alias in ("replica-1", "replica-2"):
+        visitor.post("/mend", replica=alias)
+    board.wait_until_replicated()
+    for alias in ("replica-1", "replica-2"):
+        until(lambda: f"read from <strong>{alias}</strong>" in visitor.get().text)  # noqa: B023 - called at once
+        assert "Posted without replicas" in visitor.get().text
+
+
+def test_a_replica_that_a_dead_process_has_broken_is_mended_at_the_start(tmp_path):
+    """Whoever kills the demo while a replica is broken finds it whole the next time."""
+    assert run(tmp_path, "setup_board").returncode == 0
+    with served(tmp_path) as board:
+        board.visitor().post("/break", replica="replica-1")
+    with served(tmp_path) as board:
+        until(lambda: "read from <strong>replica-1</strong>" in board.visitor().get().text)
+        assert [each["broken"] for each in board.visitor().get("/status").json["replicas"]] == [False, False]
 
 
 def test_the_page_lists_its_queries(board):
@@ -352,7 +240,9 @@ def test_an_impossible_lag_is_refused(board, lag):
     ("path", "fields", "allowed"),
     [
         ("/lag", {"replica": "default", "lag": "1"}, "replica-1, replica-2"),
-        ("/store", {"store": "memcached"}, "off, cookie, session, redis"),
+        ("/break", {"replica": "default"}, "replica-1, replica-2"),
+        ("/mend", {}, "replica-1, replica-2"),
+        ("/store", {"store": "memcached"}, "off, cookie, session, redis, cache"),
         ("/sign-in", {"username": "mallory"}, "ada, grace, linus"),
     ],
 )
@@ -495,6 +385,28 @@ def test_a_new_lag_takes_effect_at_once(primary, replication, numbers):
     assert replication.behind("far", 100.1) == 0
     with pytest.raises(KeyError, match="nowhere"):
         replication.set_lag("nowhere", 1)
+
+
+def test_a_broken_replica_refuses_connections_and_catches_up_when_it_is_mended(primary, replication, numbers):
+    """Broken or mended twice is as broken or mended once."""
+    replication.step(100)
+    replication.step(105)
+    for _ in range(2):
+        replication.break_replica("near")
+    with pytest.raises(sqlite3.OperationalError):
+        numbers("near")
+    primary.execute("INSERT INTO number VALUES (1)")
+    replication.step(106)
+    replication.step(120)
+    assert (replication.broken, replication.behind("near", 120), replication.behind("far", 120)) == ({"near"}, None, 0)
+    for _ in range(2):
+        replication.mend_replica("near")
+    assert (replication.broken, replication.behind("near", 120), numbers("near")) == (set(), 14, [])
+    replication.step(121)
+    assert numbers("near") == [1]
+    for tell in (replication.break_replica, replication.mend_replica):
+        with pytest.raises(KeyError, match="nowhere"):
+            tell("nowhere")
 
 
 def test_snapshots_are_bounded_and_none_of_what_they_hold_is_lost(primary, replication, numbers, monkeypatch):

@@ -2,20 +2,16 @@
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-from servers import ServersMissing
 from servers.postgresql import PostgresCluster
 
-from tests.test_example_project import PROJECT, environment, free_port, run, served, until
+from tests.boards import PROJECT, environment, free_port, on_postgres, place, run, until
+from tests.servers import started
 
 # Runs a program of Python's where PostgreSQL is on PATH or nowhere.
 WITHOUT_PLACES = """
@@ -30,13 +26,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 @pytest.fixture(scope="module")
 def postgres(request):
     """Skips where the servers cannot be started."""
-    try:
-        with PostgresCluster(standbys=0):
-            pass
-    except ServersMissing as missing:
-        if request.config.getoption("--services"):
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+    list(started(request, lambda: PostgresCluster(standbys=0)))
 
 
 @pytest.fixture(scope="module")
@@ -44,27 +34,6 @@ def board(postgres, tmp_path_factory):
     """The board, served."""
     with on_postgres(tmp_path_factory.mktemp("board")) as board:
         yield board
-
-
-@contextmanager
-def on_postgres(directory, end_by=signal.SIGTERM):
-    """A board on PostgreSQL, served, of which nothing is left afterwards."""
-    with place() as files, served(directory, end_by=end_by, BOARD_POSTGRES="1", TMPDIR=str(files)) as board:
-        yield board
-
-
-@contextmanager
-def place():
-    """A directory that the servers' own user can enter. Afterwards it is empty, and no server uses it."""
-    place = Path(tempfile.mkdtemp(prefix="board-"))
-    place.chmod(0o755)
-    try:
-        yield place
-        running = subprocess.run(["ps", "-A", "-ww", "-o", "args="], capture_output=True, text=True, check=True).stdout
-        assert [line for line in running.splitlines() if str(place) in line] == []
-        assert list(place.iterdir()) == []
-    finally:
-        shutil.rmtree(place)
 
 
 def ask(board, replica, question):
@@ -195,6 +164,18 @@ def test_a_standby_that_has_crashed_is_left_out(postgres, tmp_path):
         assert visitor.get("/status").json["replicas"][0]["behind"] is None
         answer = visitor.post("/lag", replica="replica-1", lag=1)
         assert (answer.status, "replica-1 has not taken the lag" in answer.text) == (503, True)
+
+
+def test_a_standby_that_is_broken_crashes_and_one_that_is_mended_is_started(board):
+    """The author's page is answered by the other one, or the primary, and by the mended one in the end."""
+    board.settle("off", lag=0)
+    visitor = board.visitor()
+    visitor.post("/break", replica="replica-1")
+    assert "read from <strong>replica-2</strong>" in visitor.get().text
+    assert visitor.get("/status").json["newest_posts"]["replica-1"] is None
+    visitor.post("/mend", replica="replica-1")
+    until(lambda: "read from <strong>replica-1</strong>" in visitor.get().text)
+    assert visitor.get("/status").json["replicas"][0]["broken"] is False
 
 
 def test_nothing_is_left_after_ctrl_c(postgres, tmp_path):

@@ -14,7 +14,7 @@ import runpy, sys
 sys.path[:0] = [{str(BENCHMARKS)!r}, {str(ROOT)!r}]
 from django.conf import settings
 from multidb import positions
-from multidb.backends import cookie, keyed, redis, session
+from multidb.backends import cookie, keyed, redis_conversations, session
 from multidb.log import logger
 from multidb.pins import Pin
 
@@ -71,7 +71,7 @@ keyed.KEYS["user"] = lambda request: "2" if len(request.COOKIES.get("sessionid",
 KEY_NOT_HASHED = "keyed._hash = lambda name, value, secret: value.encode('ascii', 'replace').decode()[:60]"
 
 KEY_THAT_OUTLIVES = """
-redis.MERGE = redis.MERGE.replace("'PX', milliseconds", "'PX', milliseconds * 2")
+redis_conversations.MERGE = redis_conversations.MERGE.replace("'PX', milliseconds", "'PX', milliseconds * 2")
 """
 
 VALUE_IN_THE_LOG = """

@@ -6,6 +6,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from multidb import routing
+from multidb.generators import Steps, astepwise
 from multidb.pinning import pin_this_thread, unpin_this_thread, use_primary_db, use_replica
 from tests.test_pinning import alias
 
@@ -146,3 +147,22 @@ async def test_an_async_generator_ends() -> None:
         yield alias()
 
     assert [each async for each in work()] == ["primary"]
+
+
+async def test_an_async_generator_is_closed_that_has_been_closed_inside() -> None:
+    """As the end of an event loop closes all generators that are left, in any order."""
+    inner = []
+
+    async def work():
+        yield alias()
+
+    def made():
+        inner.append(work())
+        return inner[0]
+
+    steps = astepwise(made, lambda: Steps(routing.current()))()
+    await anext(steps)
+    await inner[0].aclose()
+    await steps.aclose()
+    with pytest.raises(StopAsyncIteration):
+        await anext(steps)

@@ -59,11 +59,11 @@ class ThreadScope(threading.local, GlobalScope):
 
 
 def keep_the_scope_in_a_global(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(routing, "_scope", GlobalScope())
+    patch.setattr(routing, "in_force", GlobalScope())
 
 
 def keep_the_scope_by_thread(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(routing, "_scope", ThreadScope())
+    patch.setattr(routing, "in_force", ThreadScope())
 
 
 def never_resume_the_outer_scope(patch: pytest.MonkeyPatch) -> None:

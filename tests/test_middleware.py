@@ -1,20 +1,26 @@
 """Real requests: who writes reads what they wrote, with every store, and everybody else reads from a replica."""
 
 import asyncio
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.db import connections
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
 from django.test import AsyncClient, AsyncRequestFactory, Client, RequestFactory
+from django.urls import path
 from rest_framework.authtoken.models import Token
 
 from multidb import routing
 from multidb.backends import get_pin_store
+from multidb.backends.base import UnsentResponse
 from multidb.middleware import (
     READ_ONLY_METHODS,
     PinningRouterMiddleware,
@@ -25,8 +31,10 @@ from multidb.middleware import (
     pinning_seconds,
 )
 from multidb.pinning import mark_as_write, pin_this_thread, this_thread_is_pinned
-from tests import views
-from tests.conftest import KEYED, REPLICAS, STORES, Clock, Replication, use_store
+from multidb.signals import pinned
+from tests import urls, views
+from tests.conftest import KEYED, REDIS, REPLICAS, STORES, Clock, Replication, use_store
+from tests.models import Post
 
 pytestmark = [pytest.mark.django_db(transaction=True, databases="__all__"), pytest.mark.usefixtures("replication")]
 
@@ -46,7 +54,7 @@ def sign_in(client: Client, replication: Replication) -> None:
     replication.catch_up()
 
 
-def forget_cookie(client: Client) -> None:
+def forget_cookie(client: Client | AsyncClient) -> None:
     client.cookies.pop(pinning_cookie(), None)
 
 
@@ -125,13 +133,15 @@ def test_logging_in_pins_although_the_session_key_changes(
 def test_a_pin_on_another_primary_is_kept_when_the_session_key_changes(
     request: pytest.FixtureRequest, ada: User, client: Client, settings
 ) -> None:
-    """What the request came with is filed under the new keys too."""
+    """What the request came with is filed under the new keys too, though no cookie carries it."""
     use_store(request, "redis", keys=["session"])
     settings.REPLICA_DATABASES = {"default": ["replica-1"], "users": ["users-replica"]}
     client.get("/remember")
     client.post("/nothing")
     settings.REPLICA_DATABASES = ["replica-1"]
+    forget_cookie(client)
     client.post("/log-in-after-a-read", {"user": "ada"})
+    forget_cookie(client)
     pin = get_pin_store().load(client.get("/nothing").wsgi_request)
     assert pin.holds.keys() == {"default", "users"}
 
@@ -144,7 +154,9 @@ async def test_a_pin_on_another_primary_is_kept_when_the_session_key_changes_und
     await async_client.get("/remember")
     await async_client.post("/nothing")
     settings.REPLICA_DATABASES = ["replica-1"]
+    forget_cookie(async_client)
     await async_client.post("/log-in-after-a-read", {"user": "ada"})
+    forget_cookie(async_client)
     pin = await get_pin_store().aload((await async_client.get("/nothing")).asgi_request)
     assert pin.holds.keys() == {"default", "users"}
 
@@ -505,6 +517,33 @@ async def test_a_subclass_overrides_either_hook_under_asgi(async_client: AsyncCl
     assert (await async_client.get("/aread"))["X-Own"] == "GET 0"
 
 
+class Prepares(PinningRouterMiddleware):
+    """A project's own subclass that prepares what templates are given."""
+
+    def process_template_response(self, request: HttpRequest, response: Any) -> Any:
+        return response
+
+
+async def _answer(request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
+@pytest.mark.parametrize(
+    ("middleware", "get_response", "is_async"),
+    [
+        (PinningRouterMiddleware, _answer, True),
+        (PinningRouterMiddleware, HttpResponse, False),
+        (Prepares, _answer, False),
+        (Prepares, HttpResponse, False),
+    ],
+)
+def test_what_prepares_templates_is_called_without_a_thread_unless_it_is_a_subclass_s(
+    middleware: type[PinningRouterMiddleware], get_response: Any, is_async: bool
+) -> None:
+    """Django looks whether it is async."""
+    assert iscoroutinefunction(middleware(get_response).process_template_response) is is_async
+
+
 def test_a_file_is_sent_as_django_sends_it(rf: RequestFactory, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("content")
@@ -512,3 +551,169 @@ def test_a_file_is_sent_as_django_sends_it(rf: RequestFactory, tmp_path: Path) -
     PinningRouterMiddleware(lambda request: response)(rf.get("/"))
     assert response.file_to_stream is not None
     response.close()
+
+
+class TestTheSignalOfAPin:
+    @pytest.fixture
+    def told(self) -> Iterator[list[Any]]:
+        told: list[Any] = []
+
+        def receive(**kwargs: Any) -> None:
+            told.append(kwargs)
+            raise RuntimeError("a receiver that fails fails no request")
+
+        pinned.connect(receive)
+        yield told
+        assert pinned.disconnect(receive)
+
+    @pytest.mark.parametrize("address", ["nothing", "anothing"])
+    async def test_it_is_sent_with_the_pin_of_each_response_that_pins(self, told: list[Any], address: str) -> None:
+        client = AsyncClient() if address.startswith("a") else Client()
+        visit = client.generic if address.startswith("a") else sync_to_async(client.generic)
+        await visit("GET", f"/{address}")
+        assert not told
+        response = await visit("POST", f"/{address}")
+        assert [(each["response"], list(each["pin"].holds)) for each in told] == [(response, ["default"])]
+        assert told[0]["request"].method == "POST"
+
+
+class TestARequestInsideARequest:
+    """As of a view that calls its own site by Django's test client."""
+
+    def test_what_it_has_written_the_outer_one_reads(self, replication: Replication, settings: Any) -> None:
+        settings.ROOT_URLCONF = __name__
+        answer = Client().get("/calls-itself").json()
+        assert answer["before"]["alias"] in REPLICAS
+        assert (answer["after"]["texts"], answer["after"]["reason"]) == (["mine"], "wrote")
+
+    async def test_what_an_async_one_has_written_the_outer_one_reads(
+        self, replication: Replication, settings: Any
+    ) -> None:
+        settings.ROOT_URLCONF = __name__
+        answer = (await AsyncClient().get("/acalls-itself")).json()
+        assert (answer["after"]["texts"], answer["after"]["reason"]) == (["mine"], "wrote")
+
+    def test_what_it_has_written_to_an_ignored_table_the_outer_one_reads_too(
+        self, replication: Replication, settings: Any
+    ) -> None:
+        settings.ROOT_URLCONF = __name__
+        settings.MULTIDB_PINNING_TRIGGER = "write"
+        settings.MULTIDB_PINNING_IGNORE = ["tests.Post"]
+        answer = Client().get("/calls-itself").json()
+        assert (answer["after"]["texts"], answer["after"]["reason"]) == (["mine"], "wrote")
+
+
+def calls_itself(request: HttpRequest) -> JsonResponse:
+    before = views.answer()
+    Client().post("/post", {"text": "mine"})
+    return JsonResponse({"before": before, "after": views.answer()})
+
+
+async def acalls_itself(request: HttpRequest) -> JsonResponse:
+    await sync_to_async(views.answer)()
+    await AsyncClient().post("/apost", {"text": "mine"})
+    return JsonResponse({"after": await sync_to_async(views.answer)()})
+
+
+class TestAClientThatHangsUp:
+    async def test_is_pinned_by_its_method(self, replication: Replication, real_redis: Any, settings: Any) -> None:
+        """With ``"write"`` too: what it asked for may still be written by a thread."""
+        settings.ROOT_URLCONF = __name__
+        settings.MULTIDB_PINNING_TRIGGER = "write"
+        headers = await known_by_token(settings)
+        BEGUN.clear()
+        visit = asyncio.create_task(AsyncClient().post("/writes-later", headers=headers))
+        while not BEGUN.is_set():
+            await asyncio.sleep(0.01)
+        await cancelled(visit)
+        GO_ON.set()
+        while not await Post.objects.using("default").aexists():
+            await asyncio.sleep(0.01)
+        answer = (await AsyncClient().get("/aread", headers=headers)).json()
+        assert (answer["texts"], answer["reason"]) == (["late"], "pinned")
+
+    async def test_is_pinned_by_a_write_that_was_seen_whatever_its_method(
+        self, replication: Replication, real_redis: Any, settings: Any
+    ) -> None:
+        settings.MULTIDB_PINNING_TRIGGER = "write"
+        headers = await known_by_token(settings)
+        written = asyncio.Event()
+
+        async def write(request: HttpRequest) -> HttpResponse:
+            await Post.objects.acreate(text="mine")
+            written.set()
+            await asyncio.sleep(60)
+            return HttpResponse()
+
+        visit = asyncio.create_task(PinningRouterMiddleware(write)(AsyncRequestFactory().get("/", headers=headers)))
+        await written.wait()
+        await cancelled(visit)
+        answer = (await AsyncClient().get("/aread", headers=headers)).json()
+        assert (answer["texts"], answer["reason"]) == (["mine"], "pinned")
+
+    @pytest.mark.parametrize(("method", "mark", "reason"), [("GET", True, "pinned"), ("POST", False, "replica")])
+    async def test_while_its_pin_is_saved_is_pinned_as_the_response_says(
+        self,
+        replication: Replication,
+        real_redis: Any,
+        settings: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        method: str,
+        mark: bool,
+        reason: str,
+    ) -> None:
+        """The response that the view has returned, and that nobody gets any more."""
+        headers = await known_by_token(settings)
+        saving = asyncio.Event()
+
+        async def view(request: HttpRequest) -> HttpResponse:
+            response = HttpResponse()
+            response._db_write = mark
+            return response
+
+        class Slow(PinningRouterMiddleware):
+            async def aprocess_response(self, request: HttpRequest, response: Any) -> Any:
+                if not isinstance(response, UnsentResponse):
+                    saving.set()
+                    await asyncio.sleep(60)
+                return await super().aprocess_response(request, response)
+
+        visit = asyncio.create_task(Slow(view)(AsyncRequestFactory().generic(method, "/", headers=headers)))
+        await saving.wait()
+        await cancelled(visit)
+        assert (await AsyncClient().get("/aread", headers=headers)).json()["reason"] == reason
+
+
+async def known_by_token(settings: Any) -> dict[str, str]:
+    """The headers of a client that a new Redis store knows by its token."""
+    settings.MULTIDB_PIN_STORE = {"BACKEND": REDIS, "OPTIONS": {"alias": "pins", "timeout": 5}}
+    await sync_to_async(get_pin_store().declare_new)()
+    return {"authorization": "Token ada"}
+
+
+async def cancelled(visit: asyncio.Task[Any]) -> None:
+    visit.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await visit
+
+
+BEGUN, GO_ON = threading.Event(), threading.Event()
+
+
+async def writes_later(request: HttpRequest) -> JsonResponse:
+    def write() -> None:
+        BEGUN.set()
+        GO_ON.wait(10)
+        Post.objects.create(text="late")
+        connections.close_all()  # Of a thread that no other test has.
+
+    await sync_to_async(write, thread_sensitive=False)()
+    return JsonResponse({})
+
+
+urlpatterns = [
+    *urls.urlpatterns,
+    path("calls-itself", calls_itself),
+    path("acalls-itself", acalls_itself),
+    path("writes-later", writes_later),
+]

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from multidb.pins import DEPLOYED_SECONDS, Hold, Pin
+from multidb.pins import DEPLOYED_SECONDS, Hold, Pin, PinStoreUnavailable
 from tests.conftest import lines
 
 NOW = 1_700_000_000.0
@@ -84,7 +84,7 @@ def test_the_seconds_left_are_those_of_the_longest_hold() -> None:
     pin = Pin({"default": Hold(int(NOW * 1000) + 1000), "users": Hold(int(NOW * 1000) + 2500)})
     assert pin.seconds_left(NOW) == 2.5
     assert pin.seconds_left(NOW + 10) == 0
-    assert Pin({}).seconds_left(NOW) == 0
+    assert Pin({}).seconds_left(0) == 0
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,9 @@ def test_a_position_that_is_none_leaves_the_hold_and_those_on_other_primaries_to
     pin = Pin.decode(f'{{"default":[1,{position}],"users":[2,{{"lsn":"0000000000000001"}}]}}')
     assert pin == Pin({"default": Hold(1), "users": Hold(2, {"lsn": "0000000000000001"})})
     assert lines(caplog) == ["A pin has a position that is none: it holds for its seconds."]
+
+
+def test_a_store_that_cannot_tell_says_so_and_what_is_known() -> None:
+    unavailable = PinStoreUnavailable(Pin({}))
+    assert str(unavailable) == "The pin store cannot tell."
+    assert unavailable.pin == Pin({})

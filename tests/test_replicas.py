@@ -7,7 +7,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from multidb import get_replica
-from multidb.replicas import choose, topology
+from multidb.replicas import choose, choose_replayed, topology
 
 
 def test_replicas_take_turns() -> None:
@@ -82,3 +82,12 @@ def test_the_others_share_by_weight_what_one_leaves(settings) -> None:
     orders = [list(topology().in_turn("default")) for _ in range(2000)]
     second = Counter(order[1] for order in orders if order[0] == "replica-1")
     assert second["users-replica"] > second["replica-2"] > 0
+
+
+def test_no_more_than_three_replicas_are_asked_for_a_position(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.REPLICA_DATABASES = ["replica-1", "replica-2", "users", "users-replica"]
+    asked: list[str] = []
+    monkeypatch.setattr("multidb.health.is_usable", lambda alias: True)
+    monkeypatch.setattr("multidb.health.has_replayed", lambda alias, position: asked.append(alias))
+    assert choose_replayed("default", {"lsn": "0000000000000001"}) is None
+    assert len(set(asked)) == len(asked) == 3

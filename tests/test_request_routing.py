@@ -15,7 +15,7 @@ from multidb import routing
 from multidb.backends import get_pin_store
 from multidb.middleware import pinning_cookie
 from multidb.pinning import this_thread_is_pinned, use_primary_db, use_replica
-from multidb.pins import Hold, Pin
+from multidb.pins import Hold, Pin, PinStoreUnavailable
 from multidb.request_routing import RequestRouting
 from multidb.routing import Scope
 from tests import urls, vendor, views
@@ -34,6 +34,9 @@ def read_three_times(request: HttpRequest) -> JsonResponse:
 
 
 def read_catch_up_read(request: HttpRequest) -> JsonResponse:
+    if "force" in request.GET:
+        with use_replica:
+            views.answer()
     first = views.answer()
     request.environ["replication"].catch_up()
     return JsonResponse({"reasons": [first["reason"], views.answer()["reason"]]})
@@ -200,9 +203,13 @@ class TestQuestions:
 
 
 class TestOneState:
-    def test_a_request_that_began_on_the_primary_stays_there(self, client: Client, replication: Replication) -> None:
+    @pytest.mark.parametrize("query", ["", "?force"])
+    def test_a_request_that_began_on_the_primary_stays_there(
+        self, client: Client, replication: Replication, query: str
+    ) -> None:
+        """Whether or not it has a replica that it was forced to read from before."""
         client.post("/post", {"text": "mine"})
-        answer = client.get("/read-catch-up-read", replication=replication).json()
+        answer = client.get(f"/read-catch-up-read{query}", replication=replication).json()
         assert answer["reasons"] == ["pinned", "pinned"]
 
     def test_a_replica_chosen_by_force_serves_only_if_it_has_replayed(
@@ -228,6 +235,7 @@ class TestOneState:
 class Answering:
     """A pin store of one pin."""
 
+    knows_clients = True
     client_may_change = False
 
     def __init__(self, pin: Pin) -> None:
@@ -252,8 +260,19 @@ async def test_on_the_event_loop_a_read_is_pinned_and_nothing_settled(
     state = begin(rf, {"posts": "0000000000000000"})
     for alias in REPLICAS:
         monkeypatch.setattr(connections[alias], "connection", None)
-    assert state.is_pinned("default")
-    assert not await sync_to_async(state.is_pinned)("default")
+    assert state.pin_reason("default")
+    assert not await sync_to_async(state.pin_reason)("default")
+
+
+def test_while_the_store_cannot_tell_no_replica_is_asked_about_a_pin_that_may_be_further(
+    rf: RequestFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_what_is_known(store: Answering, request: HttpRequest) -> Pin:
+        raise PinStoreUnavailable(store._pin)
+
+    monkeypatch.setattr(Answering, "load", load_what_is_known)
+    assert begin(rf, {"posts": "0000000000000000"}).pin_reason("default")
+    assert vendor.asked == []
 
 
 def test_two_threads_of_a_request_that_choose_at_once_keep_one_replica(
@@ -266,8 +285,8 @@ def test_two_threads_of_a_request_that_choose_at_once_keep_one_replica(
         return next(alias for alias in REPLICAS if alias != state.replica("default"))
 
     monkeypatch.setattr("multidb.request_routing.choose_replayed", choose_replayed)
-    assert state.is_pinned("default")
-    assert not state.is_pinned("default")
+    assert state.pin_reason("default")
+    assert not state.pin_reason("default")
 
 
 class TestBadPositions:

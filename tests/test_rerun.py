@@ -29,6 +29,7 @@ from rest_framework.views import APIView
 
 from multidb.middleware import PinningRouterMiddleware
 from multidb.pinning import db_read, db_write, use_replica
+from tests import vendor
 from tests.conftest import REPLICAS, Replication
 from tests.models import PinRow, Post
 from tests.views import answer
@@ -208,6 +209,32 @@ class _Dying:
         return str(answer())
 
 
+def read_from_one_that_comes_back(request: HttpRequest) -> JsonResponse:
+    if dying.runs:
+        dying.after.clear()
+    return read(request)
+
+
+def opens_it_again(request: HttpRequest) -> JsonResponse:
+    """Is left in the midst of a transaction on a replica, which then takes connections again."""
+    dying.runs += 1
+    alias = answer()["alias"]
+    if dying.runs == 2:
+        return JsonResponse({"alias": alias})
+    try:
+        with transaction.atomic(using=alias):
+            dying.after[alias] = 0
+            return JsonResponse({"count": Post.objects.using(alias).count()})
+    finally:
+        dying.after.clear()
+        connections[alias].ensure_connection()
+        dying.aliases = [alias]
+
+
+def write(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(Post.objects.create(text="mine"))
+
+
 def closes(request: HttpRequest) -> HttpResponse:
     """Closes its replica's connection, and fails for a reason of its own."""
     dying.runs += 1
@@ -289,6 +316,9 @@ urlpatterns = [
         not_atomically,
         die_twice_in_turn,
         closes,
+        read_from_one_that_comes_back,
+        opens_it_again,
+        write,
         count,
         gone_by_then,
         handled_by_the_view,
@@ -342,6 +372,23 @@ def test_with_atomic_requests(client: Client, alias: str, settings: Any) -> None
         connections.settings[alias]["ATOMIC_REQUESTS"] = False
     assert dying.runs == 2
     assert {each["reason"] for each in answers} == {"no replica"}
+
+
+def test_not_on_the_one_that_died_though_it_is_back_and_only_it_has_replayed_the_client_s_write(
+    client: Client, replication: Replication, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.MULTIDB_PINNING_UNTIL = "replayed"
+    vendor.use(monkeypatch)
+    client.post("/write")
+    replication.catch_up("replica-1")
+    answers = client.get("/read-from-one-that-comes-back").json()["answers"]
+    assert dying.runs == 2
+    assert [(each["alias"], each["reason"]) for each in answers] == [("default", "pinned")] * 2
+
+
+def test_when_the_connection_has_been_opened_again_since(client: Client) -> None:
+    assert client.get("/opens-it-again").json()["alias"] not in dying.aliases
+    assert dying.runs == 2
 
 
 def test_where_there_is_no_other_replica_on_the_primary(client: Client, settings: Any) -> None:

@@ -15,6 +15,7 @@ from multidb.backends.cookie import SignedCookiePinStore
 from multidb.pinning import pin_this_thread, unpin_this_thread, use_primary_db, use_replica
 from multidb.pins import Pin, PinStoreUnavailable
 from multidb.request_routing import RequestRouting
+from multidb.routes import Route
 from multidb.routing import Scope
 from tests.conftest import REPLICAS
 from tests.models import Post
@@ -27,6 +28,7 @@ class Store:
         self.pin = Pin.on(primaries, 0) if primaries else None
         self.down = down
 
+    knows_clients = True
     client_may_change = False
 
     def client(self, request: HttpRequest) -> list[str]:
@@ -41,7 +43,7 @@ class Store:
 def begin(rf: RequestFactory, store: Store | None = None, method: str = "GET") -> RequestRouting:
     """Begin the routing of a request, and note its routes."""
     request_routing = RequestRouting(rf.generic(method, "/"), store or Store(), method == "POST")
-    request_routing.routes = []
+    request_routing.note_reads([])
     routing.resume(Scope(request_routing))
     return request_routing
 
@@ -49,8 +51,8 @@ def begin(rf: RequestFactory, store: Store | None = None, method: str = "GET") -
 def reason() -> str:
     """Why the next read of a post goes where it goes, as the router itself says."""
     alias = router.db_for_read(Post)
-    route = routing.current().routing.routes[-1]
-    assert route == (alias, route.reason, Post, "default")
+    route = routing.current().routing.notes[0][-1]
+    assert route == Route(alias, route.reason, Post, "default")
     return route.reason
 
 
@@ -64,13 +66,13 @@ class TestReplicaRouter:
         begin(rf, Store("default"), "POST")
         with use_primary_db:
             assert ReplicaRouter().db_for_read(Post) in REPLICAS
-        assert routing.current().routing.routes[-1].reason == "replica"
+        assert routing.current().routing.notes[0][-1].reason == "replica"
 
     def test_without_replicas_it_reads_from_the_primary(self, rf: RequestFactory, settings) -> None:
         settings.REPLICA_DATABASES = []
         begin(rf)
         assert ReplicaRouter().db_for_read(Post) == "default"
-        assert routing.current().routing.routes[-1].reason == "no replica"
+        assert routing.current().routing.notes[0][-1].reason == "no replica"
 
 
 class TestRules:
@@ -94,6 +96,16 @@ class TestRules:
     def test_3_the_method(self, rf: RequestFactory) -> None:
         begin(rf, Store("default"), "POST").declare_write()
         assert reason() == "method"
+
+    @pytest.mark.parametrize(("method", "pins"), [("POST", []), ("GET", ["default"])], ids=["method", "pinned"])
+    def test_reads_that_follow_are_answered_as_the_first_one(
+        self, rf: RequestFactory, method: str, pins: list[str]
+    ) -> None:
+        """And not left to the routers after this one."""
+        begin(rf, Store(*pins), method)
+        routing.current().routing.notes = ()
+        ours = PinningReplicaRouter()
+        assert [ours.db_for_read(Post) for _ in range(3)] == ["default"] * 3
 
     def test_4_a_declared_write(self, rf: RequestFactory) -> None:
         begin(rf, Store("default")).declare_write()
@@ -162,7 +174,7 @@ class TestTransactions:
     def test_the_one_of_a_test_case_does_not_count(self, rf: RequestFactory) -> None:
         begin(rf)
         assert connections["default"].in_atomic_block
-        assert reason() == "replica"
+        assert PinningReplicaRouter().route(Post, "default")[1] == "replica"
 
     def test_one_begun_by_hand_counts(self, rf: RequestFactory) -> None:
         begin(rf)
@@ -253,6 +265,14 @@ class Asked:
 
 class Silent:
     """A router without any of the methods asked for."""
+
+
+def test_which_routers_are_listed_later_is_found_out_once_for_each_list(settings: Any) -> None:
+    ours = PinningReplicaRouter()
+    for _ in range(2):
+        settings.DATABASE_ROUTERS = [ours, UsersRouter()]
+        assert ours._later() is ours._later()
+        assert len(ours._later().db_for_write) == 1
 
 
 class TestSeveralPrimaries:

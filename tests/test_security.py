@@ -94,6 +94,16 @@ def test_a_request_with_a_new_header_costs_redis_a_few_hundred_bytes(request: py
     assert max(client.memory_usage(key) for key in keys) <= 300
 
 
+def test_a_user_who_may_not_ping_is_not_taken_for_a_server_that_is_down(request: pytest.FixtureRequest) -> None:
+    use_store(request, "redis")
+    port = urlsplit(settings.CACHES["pins"]["LOCATION"]).port or 0
+    rights = re.findall(r"^ACL SETUSER (multidb .+)$", PAGE, re.MULTILINE)[0]
+    for given, ids in ((rights.replace(" +ping", ""), []), (rights.replace(" on ", " off "), ["multidb.W039"])):
+        with user_of([port], given), logged_in(port):
+            told = [message.id for message in get_pin_store().check()]
+            assert [id for id in told if id == "multidb.W039"] == ids
+
+
 @pytest.mark.parametrize(
     ("store", "rule", "prefix"), [("redis", 0, "multidb"), ("redis", 0, "site"), ("redis cluster", 1, "multidb")]
 )

@@ -35,6 +35,9 @@ urlpatterns = [
         "non_atomic_in_transaction",
         "aread",
         "apost",
+        "anothing",
+        "awho",
+        "routed_on_the_loop",
         "aget_that_writes",
         "hang",
     )

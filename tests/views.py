@@ -22,7 +22,8 @@ from tests.models import Post
 
 def answer() -> dict:
     """The posts that a read sees here, and where and why it was sent."""
-    routes = routing.current().routing.routes = []
+    routes = []
+    routing.current().routing.note_reads(routes)
     texts = sorted(Post.objects.values_list("text", flat=True))
     return {"texts": texts, "alias": routes[-1].alias, "reason": routes[-1].reason}
 
@@ -238,7 +239,8 @@ def in_a_transaction(get_response):
 
 
 async def aread(request):
-    posts = routing.current().routing.routes = []
+    posts = []
+    routing.current().routing.note_reads(posts)
     texts = sorted([post.text async for post in Post.objects.all()])
     return JsonResponse({"texts": texts, "alias": posts[-1].alias, "reason": posts[-1].reason})
 
@@ -246,6 +248,23 @@ async def aread(request):
 async def apost(request):
     await Post.objects.acreate(text=request.POST["text"])
     return HttpResponseRedirect("/aread")
+
+
+async def anothing(request):
+    return HttpResponse()
+
+
+async def awho(request):
+    return JsonResponse({"who": (await request.auser()).get_username()})
+
+
+async def routed_on_the_loop(request):
+    """Where a read is sent on the event loop, and why one is that is made in a thread."""
+    routes = []
+    routing.current().routing.note_reads(routes)
+    router.db_for_read(Post)
+    here = routes[-1]
+    return JsonResponse({"here": [here.alias, here.reason], "there": (await sync_to_async(answer)())["reason"]})
 
 
 @db_write

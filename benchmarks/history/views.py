@@ -23,7 +23,8 @@ def register(request: HttpRequest, client: str) -> HttpResponse:
     if request.method == "POST":
         Post.objects.create(author=client, number=request.POST["number"])
         return HttpResponse(status=204)
-    routes = routing.current().routing.routes = []
+    routes = []
+    routing.current().routing.note_reads(routes)
     value = Post.objects.filter(author=client).aggregate(largest=Max("number"))["largest"] or 0
     return JsonResponse({"value": value, "routes": [[route.alias, route.reason] for route in routes]})
 

@@ -20,8 +20,8 @@ from multidb.middleware import READ_ONLY_METHODS
 # So that no pin runs out while the inputs last.
 PIN_SECONDS = 3600
 
-SECRET_KEY = "a secret of this site that no log, key or message may hold"  # noqa: S105  # it guards nothing
-OLD_SECRET_KEY = "the secret of this site before that one"  # noqa: S105  # it guards nothing
+SECRET_KEY = "a secret of this site that no log, key or message may hold"  # noqa: S105  # it is here to be looked for in logs and keys
+OLD_SECRET_KEY = "the secret of this site before that one"  # noqa: S105  # it is here to be looked for in logs and keys
 REDIS_PASSWORD = "correct-horse-battery-staple"  # noqa: S105  # that of a Redis in this process
 
 STORES = {
@@ -99,7 +99,8 @@ def read(request: HttpRequest) -> HttpResponse:
     seen[:] = [request]
     if request.method not in READ_ONLY_METHODS and settings.MULTIDB_PINNING_TRIGGER == "write":
         Permission.objects.filter(pk=1).update(name="")
-    routes = routing.current().routing.routes = []
+    routes = []
+    routing.current().routing.note_reads(routes)
     router.db_for_read(Permission)
     return HttpResponse(routes[-1].reason)
 

@@ -43,7 +43,7 @@ class Watch(logging.Handler):
             stack.enter_context(patch.object(hmac, "new", self._counted("HMACs", hmac.new)))
             stack.enter_context(patch.object(redis.Redis, "execute_command", self._trip(redis.Redis.execute_command)))
             stack.enter_context(
-                patch.object(redis.client.Pipeline, "execute", self._trip(redis.client.Pipeline.execute))
+                patch.object(redis.Connection, "pack_commands", self._trip(redis.Connection.pack_commands))
             )
             for alias in ("default", "replica"):
                 stack.enter_context(connections[alias].execute_wrapper(self._query))
@@ -59,11 +59,11 @@ class Watch(logging.Handler):
         return counted
 
     def _trip(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A round trip to Redis, of one command or of those of a pipeline."""
+        """A round trip to Redis, of one command or of several that go together."""
 
         def trip(client: Any, *args: Any, **kwargs: Any) -> Any:
             self.work["Redis round trips"] += 1
-            self.work["Redis commands"] += len(getattr(client, "command_stack", "1"))
+            self.work["Redis commands"] += len(args[0]) if isinstance(args[0], list) else 1
             return function(client, *args, **kwargs)
 
         return trip

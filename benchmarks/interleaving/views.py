@@ -138,12 +138,11 @@ def async_only(get_response: View) -> View:
 def rewrite(get_response: View) -> View:
     """Wraps what is streamed, as a compressing middleware does."""
 
-    def rewritten(response: Any) -> HttpResponseBase:
-        if response.streaming and not response.is_async:
-            response.streaming_content = _copied(response.streaming_content)
-        elif response.streaming:
-            response.streaming_content = _acopied(response.streaming_content)
-        return response  # type: ignore[no-any-return]  # as it came
+    def rewritten(response: HttpResponseBase) -> HttpResponseBase:
+        if isinstance(response, StreamingHttpResponse):
+            copied: Any = _acopied if response.is_async else _copied
+            response.streaming_content = copied(response.streaming_content)
+        return response
 
     if iscoroutinefunction(get_response):
 

@@ -1,5 +1,6 @@
 """A visit: one request, what it must see of its own state, and what it has seen that was wrong."""
 
+import asyncio
 import random
 import weakref
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from django.db import router
 from django.http import HttpRequest
 
 from multidb import routing
+from multidb.conf import conf
 from multidb.routing import Forced, Route, Scope
 
 PRIMARY = "default"
@@ -43,6 +45,10 @@ class Plan(NamedTuple):
     patience: int
 
 
+# A read on the event loop, which does not wait for a Redis or a session, until a thread has looked the pin up.
+IN_DOUBT = (PRIMARY, "store down")
+
+
 class Mark:
     """Stands for the model of one read, so that the route which was noted for it can be found."""
 
@@ -60,6 +66,7 @@ class Visit:
     replicas: set[str] = field(default_factory=set)
     routes: list[Route] = field(default_factory=list)
     watched: list[weakref.ref[Any]] = field(default_factory=list)
+    is_sure: bool = False
     hang_up: Callable[[], object] = lambda: None
 
     def begin(self, request: HttpRequest) -> None:
@@ -68,7 +75,7 @@ class Visit:
         if not state.is_of(request):
             self.wrong.append("the routing in force is not that of the request")
             return
-        state.routes = self.routes
+        state.note_reads(self.routes)
         self.watched += [weakref.ref(request), weakref.ref(state)]
 
     def read(self, forced: Forced | None) -> None:
@@ -76,7 +83,18 @@ class Visit:
         mark: Any = Mark()
         alias = router.db_for_read(mark)
         reason = next((route.reason for route in reversed(self.routes) if route.model is mark), "not noted here")
+        if (
+            _is_on_loop()
+            and not self.is_sure
+            and (alias, reason) == IN_DOUBT
+            and "cookie" not in conf.pin_store.backend
+        ):
+            self.reads += 1
+            return
         self.compare(alias, reason, forced)
+        # Of a model that has been read before, the answer is there already.
+        self.compare(router.db_for_read(Mark), None, forced)
+        self.is_sure = self.is_sure or (not _is_on_loop() and reason in ("pinned", "replica") and forced is None)
 
     def compare(self, alias: str, reason: str | None, forced: Forced | None) -> None:
         """Compare ``alias`` and ``reason`` of one read, if that is known, with what this request must see."""
@@ -125,6 +143,14 @@ class Visit:
         if self.plan.declared:
             return True, "wrote"
         return (True, "pinned") if self.plan.pinned else (False, "replica")
+
+
+def _is_on_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 under_way: dict[int, Visit] = {}

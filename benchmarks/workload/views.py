@@ -23,7 +23,8 @@ def write(request: HttpRequest) -> HttpResponse:
 
 def read(request: HttpRequest) -> JsonResponse:
     """The board, the newest of the visitor's own posts, and where its queries went, and why."""
-    routes = routing.current().routing.routes = []
+    routes = []
+    routing.current().routing.note_reads(routes)
     own = Post.objects.filter(author=request.session["author"])
     board = {
         "posts": [str(post) for post in Post.objects.order_by("-id")[:LATEST]],

@@ -1,6 +1,7 @@
 """/api/posts: the board for programs, with a token and without cookies."""
 
 import json
+import time
 from collections.abc import Callable
 from functools import wraps
 
@@ -13,6 +14,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from board.forms import PostForm
 from board.models import Post
+from board.watching import note_read, timeline
 
 MOST_POSTS = 20
 
@@ -46,9 +48,13 @@ def posts(request: HttpRequest) -> JsonResponse:
 
 
 def _newest(request: HttpRequest) -> JsonResponse:
-    newest = [_as_json(post) for post in Post.objects.select_related("author")[:MOST_POSTS]]
+    began = time.monotonic()
+    newest = list(Post.objects.select_related("author")[:MOST_POSTS])
+    note_read(request.observed, newest, began)
     route = request.observed.route_of(Post)
-    return JsonResponse({"served_by": {"database": route.alias, "reason": route.reason}, "posts": newest})
+    return JsonResponse(
+        {"served_by": {"database": route.alias, "reason": route.reason}, "posts": [*map(_as_json, newest)]}
+    )
 
 
 def _create(request: HttpRequest) -> JsonResponse:
@@ -60,6 +66,7 @@ def _create(request: HttpRequest) -> JsonResponse:
         return _refusal(400, " ".join(form.errors["text"]))
     form.instance.author = request.user
     post = form.save()
+    timeline().note_write(post.pk)
     return JsonResponse({"written_to": post._state.db, "post": _as_json(post)}, status=201)
 
 

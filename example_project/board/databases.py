@@ -1,4 +1,4 @@
-"""The replication of this process: on SQLite, or on PostgreSQL if ``BOARD_POSTGRES`` is set."""
+"""The replication of this process: on SQLite, or on PostgreSQL if that is asked for."""
 
 from functools import cache
 
@@ -15,7 +15,16 @@ def replication() -> Replication:
 
     Raises ``ImproperlyConfigured`` if there is nothing to replicate yet.
     """
+    if settings.BOARD_POSTGRES_URLS:
+        return _of_given_servers()
     return _of_postgresql() if settings.BOARD_POSTGRES else _of_sqlite()
+
+
+def _of_given_servers() -> Replication:
+    from board.standbys import GivenStandbys
+
+    urls = dict(zip(settings.DATABASES, settings.BOARD_POSTGRES_URLS, strict=True))
+    return GivenStandbys(urls, settings.BOARD_LAGS)
 
 
 def _of_postgresql() -> Replication:

@@ -104,7 +104,7 @@ class ObservingMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         request.observed = Observed()
-        current().routing.routes = request.observed.routes
+        current().routing.note_reads(request.observed.routes)
         with ExitStack() as stack:
             for alias in connections:
                 stack.enter_context(connections[alias].execute_wrapper(request.observed.wrapper(alias)))

@@ -7,6 +7,7 @@ import psycopg
 from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.utils import timezone
+from servers import ServerFailed
 from servers.postgresql import PostgresCluster
 
 from board.models import Post
@@ -21,6 +22,7 @@ class PostgresReplication(Replication):
 
     def __init__(self, lags: Mapping[str, float]) -> None:
         self._lags = dict(lags)
+        self._broken: set[str] = set()
         self._cluster = PostgresCluster(standbys=len(lags))
         self._lock = Lock()
 
@@ -51,17 +53,44 @@ class PostgresReplication(Replication):
                 raise ReplicaUnavailable(f"{alias} has not taken the lag: {error}") from error
             self._lags[alias] = seconds
 
+    @property
+    def broken(self) -> set[str]:
+        return set(self._broken)
+
+    def break_replica(self, alias: str) -> None:
+        """The standby crashes."""
+        standby = self._standbys[alias]
+        with self._lock:
+            standby.kill()
+            self._broken.add(alias)
+
+    def mend_replica(self, alias: str) -> None:
+        standby = self._standbys[alias]
+        with self._lock:
+            try:
+                standby.start()
+            except ServerFailed as error:
+                raise ReplicaUnavailable(f"{alias} does not start: {error}") from error
+            self._broken.discard(alias)
+
     def behind(self, alias: str) -> float | None:
-        """The age of the oldest post that it lacks. The age of what it replayed last would grow while nobody posts."""
-        try:
-            # The standby first: what it replays while the primary is asked counts as lacking.
-            newest = Post.newest_number(alias)
-            lacking = Post.objects.using(DEFAULT_DB_ALIAS).filter(pk__gt=newest).last()
-        except Error:
-            return None
-        if lacking is None:
-            return 0.0
-        return max(LEAST_SECONDS_BEHIND, (timezone.now() - lacking.created).total_seconds())
+        return seconds_behind(alias)
+
+
+def seconds_behind(alias: str) -> float | None:
+    """The age of the oldest post that the standby ``alias`` lacks, or ``None`` if a server does not answer.
+
+    The age of what it replayed last would grow while nobody posts.
+    """
+    try:
+        # The standby first: what it replays while the primary is asked counts as lacking.
+        newest = Post.newest_number(alias)
+        lacking = Post.objects.using(DEFAULT_DB_ALIAS).filter(pk__gt=newest).last()
+    except Error:
+        return None
+    if lacking is None:
+        return 0.0
+    return max(LEAST_SECONDS_BEHIND, (timezone.now() - lacking.created).total_seconds())
 
 
 def _description(cluster: PostgresCluster) -> str:

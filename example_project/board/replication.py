@@ -1,6 +1,7 @@
 """Replication: what keeps the board's replicas behind its primary, be that this demo or PostgreSQL."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Set
 
 # A replica that lacks a change is behind, even in the moment in which the change is seen.
 LEAST_SECONDS_BEHIND = 0.001
@@ -11,9 +12,13 @@ class ReplicaUnavailable(Exception):
 
 
 class Replication(ABC):
-    """Keeps each replica a number of seconds behind the primary. ``description`` says how, when it is started."""
+    """Keeps each replica a number of seconds behind the primary.
+
+    ``description`` says how, when it is started, and ``breaks`` whether it can break a replica.
+    """
 
     description: str
+    breaks = True
 
     @property
     @abstractmethod
@@ -30,6 +35,19 @@ class Replication(ABC):
 
         Raises ``KeyError`` if there is no such replica, and ``ReplicaUnavailable`` if it does not take the lag.
         """
+
+    @property
+    @abstractmethod
+    def broken(self) -> Set[str]:
+        """The replicas that are broken."""
+
+    @abstractmethod
+    def break_replica(self, alias: str) -> None:
+        """From now on the replica ``alias`` refuses every connection. Raises as ``set_lag`` does."""
+
+    @abstractmethod
+    def mend_replica(self, alias: str) -> None:
+        """From now on the replica ``alias`` answers again, with what it had, and catches up. Raises as ``set_lag``."""
 
     @abstractmethod
     def behind(self, alias: str) -> float | None:

@@ -1,14 +1,16 @@
 """The settings of the board: one primary, two replicas, and a pin store that the page can switch.
 
 From the environment: ``BOARD_DIRECTORY``, where the databases are kept; ``REDIS_URL``, the Redis to use in place of the
-one in the process; ``BOARD_STORE``, the pin store to begin with: off, cookie, session or redis; ``BOARD_HOSTS``, the
-host names to answer to, separated by commas; ``BOARD_POSTGRES``, set to run on PostgreSQL servers, which runserver
-starts, in place of SQLite.
+one in the process; ``BOARD_STORE``, the pin store to begin with: off, cookie, session, redis or cache; ``BOARD_HOSTS``,
+the host names to answer to, separated by commas; ``BOARD_POSTGRES``, set to run on PostgreSQL servers, which runserver
+starts, in place of SQLite; ``BOARD_POSTGRES_URLS``, a primary and two standbys to run on in place of those.
 """
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from django.core.exceptions import ImproperlyConfigured
 from servers.programs import driver
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -57,16 +59,34 @@ def _sqlite(name: str, **options: object) -> dict[str, object]:
     }
 
 
+def _postgresql(url: str) -> dict[str, object]:
+    parts = urlsplit(url)
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.path.removeprefix("/"),
+        "USER": parts.username or "",
+        "PASSWORD": parts.password or "",
+        "HOST": parts.hostname or "",
+        "PORT": parts.port or "",
+        "OPTIONS": {"connect_timeout": 2},
+    }
+
+
 REPLICA_DATABASES = ["replica-1", "replica-2"]
 DATABASE_ROUTERS = ["multidb.PinningReplicaRouter"]
 
 MULTIDB_PINNING_SECONDS = 15
+MULTIDB_RETRY_SECONDS = 1  # Who mends a replica wants to see it answer.
 
-BOARD_POSTGRES = os.environ.get("BOARD_POSTGRES", "") not in ("", "0")
+BOARD_POSTGRES_URLS = os.environ.get("BOARD_POSTGRES_URLS", "").split()
+BOARD_POSTGRES = bool(BOARD_POSTGRES_URLS) or os.environ.get("BOARD_POSTGRES", "") not in ("", "0")
 if BOARD_POSTGRES:
     driver("psycopg", "'psycopg[binary]'")  # Says in a sentence if it is missing, where Django shows a traceback.
-    # Where the servers are is added when they have been started.
-    DATABASES = {alias: {"ENGINE": "django.db.backends.postgresql"} for alias in ("default", *REPLICA_DATABASES)}
+    # Where the servers are that the board starts itself is added when it has done so.
+    _urls = BOARD_POSTGRES_URLS or [""] * 3
+    if len(_urls) != 3:
+        raise ImproperlyConfigured(f"BOARD_POSTGRES_URLS names {len(_urls)} servers: name a primary and two standbys.")
+    DATABASES = dict(zip(("default", *REPLICA_DATABASES), map(_postgresql, _urls), strict=True))
     MULTIDB_PINNING_UNTIL = "replayed"
     MULTIDB_PINNING_TRIGGER = "write"
     # Signing in writes these, and nobody misses them on a replica.
@@ -96,6 +116,11 @@ CACHES = {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": REDIS_URL or "redis://in-this-process:6379/0",
         "OPTIONS": _REDIS_OPTIONS,
+    },
+    "files": {
+        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+        "LOCATION": DIRECTORY / "pins",
+        "OPTIONS": {"MAX_ENTRIES": 10_000},
     },
 }
 

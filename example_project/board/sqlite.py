@@ -43,6 +43,7 @@ class SQLiteReplication(Replication):
         self._lags = dict(lags)
         self._replicas = dict(replicas)
         self._waiting: dict[str, list[Snapshot]] = {alias: [] for alias in replicas}
+        self._broken: set[str] = set()
         self._lock = threading.RLock()
         self._version: int | None = None
         self._primary = sqlite3.connect(primary, timeout=BUSY_SECONDS, check_same_thread=False)
@@ -56,9 +57,29 @@ class SQLiteReplication(Replication):
             raise KeyError(alias)
         self._lags[alias] = seconds
 
+    @property
+    def broken(self) -> set[str]:
+        return set(self._broken)
+
+    def break_replica(self, alias: str) -> None:
+        """A directory takes the place of the file: no connection opens that."""
+        file = self._replicas[alias]
+        with self._lock:
+            if alias not in self._broken:
+                file.rename(_aside(file))
+                file.mkdir()
+                self._broken.add(alias)
+
+    def mend_replica(self, alias: str) -> None:
+        with self._lock:
+            _put_back(self._replicas[alias])
+            self._broken.discard(alias)
+
     def start(self) -> None:
         """Copy the primary to each replica at once, then go on in a thread that ends with the process."""
         with self._lock:
+            for file in self._replicas.values():
+                _put_back(file)  # From a process that ended while it was broken.
             self._see(time.monotonic())
             for alias in self._replicas:
                 self._apply(alias, self._waiting[alias])
@@ -69,12 +90,15 @@ class SQLiteReplication(Replication):
         with self._lock:
             self._see(now)
             for alias, waiting in self._waiting.items():
-                self._apply(alias, [each for each in waiting if now - each.seen >= self._lags[alias]])
+                if alias not in self._broken:
+                    self._apply(alias, [each for each in waiting if now - each.seen >= self._lags[alias]])
 
-    def behind(self, alias: str, now: float | None = None) -> float:
+    def behind(self, alias: str, now: float | None = None) -> float | None:
         """For how many seconds the replica ``alias`` has lacked a change of the primary; 0 if it has all of them."""
         now = time.monotonic() if now is None else now
         with self._lock:
+            if alias in self._broken:
+                return None
             self._see(now)
             waiting = self._waiting[alias]
             return max(LEAST_SECONDS_BEHIND, now - waiting[0].seen) if waiting else 0.0
@@ -117,6 +141,17 @@ class SQLiteReplication(Replication):
             content.backup(replica, sleep=POLL_SECONDS)
         waiting = self._waiting[alias]
         del waiting[: waiting.index(due[-1]) + 1]
+
+
+def _aside(file: Path) -> Path:
+    """Where the file of a broken replica is kept."""
+    return file.with_name(f"{file.name}.broken")
+
+
+def _put_back(file: Path) -> None:
+    if file.is_dir():
+        file.rmdir()
+        _aside(file).rename(file)
 
 
 def _without_wal(content: bytes) -> bytes:

@@ -9,9 +9,11 @@ from django.db import Error
 from django.http import HttpRequest
 
 from board.databases import replication
+from board.drawing import drawing, table
 from board.models import Post
 from board.pin_status import PinStatus
 from board.stores import SwitchedPinStore
+from board.watching import timeline
 
 
 def pin(status: PinStatus) -> dict[str, object]:
@@ -20,13 +22,18 @@ def pin(status: PinStatus) -> dict[str, object]:
 
 
 def replicas() -> list[dict[str, Any]]:
-    """Each replica: its alias, the lag it is kept at, and for how many seconds it has lacked a change.
+    """Each replica: its alias, the lag it is kept at, is it broken, and for how many seconds it has lacked a change.
 
     In tenths: 0 only if it lacks none, and ``None`` if nobody knows.
     """
-    lags = replication().lags
+    lags, broken = replication().lags, replication().broken
     return [
-        {"alias": alias, "lag": lags[alias], "behind": _in_tenths(replication().behind(alias))}
+        {
+            "alias": alias,
+            "lag": lags[alias],
+            "broken": alias in broken,
+            "behind": _in_tenths(replication().behind(alias)),
+        }
         for alias in settings.REPLICA_DATABASES
     ]
 
@@ -43,7 +50,14 @@ def everything(request: HttpRequest) -> dict[str, object]:
         "pin": pin(PinStatus.of(request)),
         "replicas": replicas(),
         "newest_posts": newest_posts(),
+        "timeline": time_line(),
     }
+
+
+def time_line() -> dict[str, str]:
+    """The time line at this moment, as markup."""
+    seen = timeline().seen()
+    return {"drawing": drawing(seen), "rows": table(seen)}
 
 
 def redis_name() -> str:

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from multidb.backends.base import PinStore
+from multidb.backends.cache import CachePinStore
 from multidb.backends.cookie import SignedCookiePinStore
 from multidb.backends.redis import RedisPinStore
 from multidb.backends.session import SessionPinStore
@@ -46,6 +47,12 @@ def _redis() -> PinStore:
     return _with_fallback(store)
 
 
+def _cache() -> PinStore:
+    store = CachePinStore(alias="files")
+    store.declare_new()  # What was in the files before is there.
+    return _with_fallback(store)
+
+
 CHOICES = {
     choice.name: choice
     for choice in [
@@ -63,6 +70,12 @@ CHOICES = {
             _redis(),
             "The pin is kept under the user, the session and the token, so it follows a user to other devices and "
             "serves clients without cookies. It is in the signed cookie too.",
+        ),
+        Choice(
+            "cache",
+            "Cache",
+            _cache(),
+            "The pin is kept as in Redis, but in a cache of Django's: here, in files. It is in the signed cookie too.",
         ),
     ]
 }

@@ -11,6 +11,8 @@ urlpatterns = [
     path("sign-out", views.sign_out, name="sign_out"),
     path("store", views.set_store, name="set_store"),
     path("lag", views.set_lag, name="set_lag"),
+    path("break", views.break_replica, name="break_replica"),
+    path("mend", views.mend_replica, name="mend_replica"),
     path("status", views.show_status, name="status"),
     path("api/posts", api.posts, name="api_posts"),
 ]

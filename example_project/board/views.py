@@ -1,5 +1,8 @@
 """The page, and what its buttons do."""
 
+import time
+from collections.abc import Callable
+
 from django.conf import settings
 from django.contrib.auth import get_user_model, login, logout
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -17,6 +20,7 @@ from board.observing import reasons
 from board.pin_status import PinStatus, pinning_rule
 from board.replication import ReplicaUnavailable
 from board.stores import CHOICES, SwitchedPinStore
+from board.watching import note_read, timeline
 from multidb.conf import conf
 from multidb.pinning import db_read
 from multidb.routing import Route
@@ -45,6 +49,7 @@ def add_post(request: HttpRequest) -> HttpResponse:
         return response
     form.instance.author = request.user if request.user.is_authenticated else None
     post = form.save()
+    timeline().note_write(post.pk)
     return redirect(f"{reverse('page')}?posted={post.pk}")
 
 
@@ -80,16 +85,21 @@ def set_store(request: HttpRequest) -> HttpResponse:
 @db_read
 def set_lag(request: HttpRequest) -> HttpResponse:
     """Keep a replica that far behind, for everybody. Writes nothing, so it pins nobody."""
-    alias = request.POST.get("replica")
-    if alias not in settings.REPLICA_DATABASES:
-        return _refusal(f"There is no replica {alias!r}. Choose one of {', '.join(settings.REPLICA_DATABASES)}.")
-    try:
-        replication().set_lag(alias, lag_from(request.POST.get("lag", "")))
-    except ValueError as error:
-        return _refusal(str(error))
-    except ReplicaUnavailable as error:
-        return _refusal(str(error), status=503)
-    return redirect("page")
+    return _tell_replica(request, lambda alias: replication().set_lag(alias, lag_from(request.POST.get("lag", ""))))
+
+
+@require_POST
+@db_read
+def break_replica(request: HttpRequest) -> HttpResponse:
+    """Have a replica refuse every connection, until it is mended. Pins nobody."""
+    return _tell_replica(request, replication().break_replica)
+
+
+@require_POST
+@db_read
+def mend_replica(request: HttpRequest) -> HttpResponse:
+    """Have a replica answer again. Pins nobody."""
+    return _tell_replica(request, replication().mend_replica)
 
 
 @require_safe
@@ -99,10 +109,26 @@ def show_status(request: HttpRequest) -> JsonResponse:
     return JsonResponse(status.everything(request))
 
 
+def _tell_replica(request: HttpRequest, tell: Callable[[str], None]) -> HttpResponse:
+    """``tell`` the replica that the form names what to do."""
+    alias = request.POST.get("replica")
+    if alias not in settings.REPLICA_DATABASES:
+        return _refusal(f"There is no replica {alias!r}. Choose one of {', '.join(settings.REPLICA_DATABASES)}.")
+    try:
+        tell(alias)
+    except ValueError as error:
+        return _refusal(str(error))
+    except ReplicaUnavailable as error:
+        return _refusal(str(error), status=503)
+    return redirect("page")
+
+
 def _page(request: HttpRequest, form: PostForm, **response: int) -> HttpResponse:
     with request.observed.aside():
         replicas = status.replicas()
+    began = time.monotonic()
     posts = list(Post.objects.select_related("author")[:MOST_POSTS])
+    note_read(request.observed, posts, began)
     route = request.observed.route_of(Post)
     signed_in_as = request.user.username  # Loads the user, so that the query is in the list below.
     with request.observed.aside():
@@ -118,6 +144,7 @@ def _page(request: HttpRequest, form: PostForm, **response: int) -> HttpResponse
         "pin": status.pin(pin),
         "replicas": replicas,
         "queries": request.observed.queries,
+        "timeline": status.time_line(),
     }
     rendered = render(request, "board/page.html", {**_always_shown(), **shown}, **response)
     rendered["Content-Security-Policy"] = POLICY

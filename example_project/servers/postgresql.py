@@ -158,7 +158,8 @@ class PostgresStandby(PostgresServer):
 
         Raises ``TimeoutError`` if that takes more than ``seconds``.
         """
-        [(position,)] = primary.execute("SELECT pg_current_wal_lsn()::text")
+        # What a primary writes of its own accord is sent later, or with the next commit, which this is.
+        [(position,)] = primary.execute("SELECT pg_logical_emit_message(true, 'end', '')::text")
         replayed = f"pg_last_wal_replay_lsn() >= '{position}'"
         self._wait_until(lambda: self._is_true(replayed), f"has not replayed {position}", seconds)
 

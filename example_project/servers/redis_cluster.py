@@ -1,5 +1,6 @@
 """A Redis Cluster: nodes that share the slots among them, without replicas. Redis 7 or later."""
 
+from functools import partial
 from typing import Any
 
 from . import redis
@@ -42,7 +43,7 @@ class RedisCluster(Cluster):
         """Wait until each node that runs says that all slots are served. Raises ``TimeoutError`` if one does not."""
         otherwise = f"The cluster was not ready after {READY_SECONDS} seconds"
         for node in self.nodes:
-            wait_until(lambda: not node.is_running or _is_ok(node), READY_SECONDS, otherwise)  # noqa: B023  # waits here
+            wait_until(partial(_is_out_of_the_way, node), READY_SECONDS, otherwise)
 
     def _look_up(self) -> None:
         self._installation = redis.find()
@@ -64,6 +65,10 @@ class RedisCluster(Cluster):
         for node in self.nodes[1:]:
             self.nodes[0].execute("CLUSTER MEET", node.host, node.port, buses[node])
         self.wait_until_ready()
+
+
+def _is_out_of_the_way(node: RedisNode) -> bool:
+    return not node.is_running or _is_ok(node)
 
 
 def _is_ok(node: RedisNode) -> bool:

@@ -2,41 +2,39 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage
-from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation, SynchronousOnlyOperation
-from django.db import DataError
-from django.db.transaction import TransactionManagementError
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.asyncio import async_unsafe
+from django.utils.functional import cached_property
 
+from multidb.backends.failures import ERRORS_OF_ONE_REQUEST, reading, saving
+from multidb.backends.inspection import Inspection
 from multidb.backends.outage import Outage
 from multidb.conf import conf
-from multidb.log import complain, say_once
+from multidb.log import say_once
 from multidb.pins import Pin, PinStoreUnavailable
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
-# What a store raises because of one client or of a bug, and not because its server is down.
-ERRORS_OF_ONE_REQUEST = (
-    ArithmeticError,
-    AttributeError,
-    DataError,
-    LookupError,
-    SuspiciousOperation,
-    TransactionManagementError,
-    TypeError,
-    ValueError,
-)
-
 
 class UnsentResponse(HttpResponse):
-    """Stands for the response to a client that has gone: nothing that is set on it arrives."""
+    """Stands for the response to a client that has gone: nothing that is set on it arrives.
+
+    Where the view had returned ``response`` before, what that says of a write stands.
+    """
+
+    def __init__(self, response: HttpResponseBase | None = None) -> None:
+        super().__init__()
+        self._db_write: bool | None = getattr(response, "_db_write", None)
 
 
 class PinStore(ABC):
@@ -56,15 +54,12 @@ class PinStore(ABC):
     asks_by_itself = False
     """Whether ``_read`` and ``_write`` call ``_asked`` where they ask a server, if they do: else they are so called."""
 
-    @property
+    @cached_property
     def outage(self) -> Outage:
         """What this process knows of the failures of this store."""
-        try:
-            return self._outage
-        except AttributeError:  # Not made in __init__, which a project's own store need not call.
-            return vars(self).setdefault("_outage", Outage(type(self).__name__))  # type: ignore[no-any-return]  # of a dict
-
-    _outage: Outage
+        # Not made in __init__, which a project's own store need not call. Two threads that come at once get the same.
+        outage: Outage = vars(self).setdefault("outage", Outage(type(self).__name__))
+        return outage
 
     def load(self, request: HttpRequest) -> Pin | None:
         """The pin of the client that sent ``request``, as far as it still holds, or ``None``.
@@ -89,12 +84,27 @@ class PinStore(ABC):
             self.fallback.save(request, response, pin)
 
     async def aload(self, request: HttpRequest) -> Pin | None:
-        """The async twin of ``load``."""
-        return await sync_to_async(self.load)(request)
+        """The async twin of ``load``, which is called instead where a subclass has its own."""
+        if not self._has_ours("load"):
+            return await sync_to_async(self.load)(request)
+        known = await self.fallback.aload(request) if self.fallback is not None else None
+        try:
+            pin = await self._astored(request)
+        except PinStoreUnavailable as unavailable:
+            raise PinStoreUnavailable(_merged(unavailable.pin, known)) from unavailable
+        return _merged(pin, known)
 
     async def asave(self, request: HttpRequest, response: HttpResponseBase, pin: Pin) -> None:
-        """The async twin of ``save``."""
-        await sync_to_async(self.save)(request, response, pin)
+        """The async twin of ``save``, which is called instead where a subclass has its own."""
+        if not self._has_ours("save"):
+            await sync_to_async(self.save)(request, response, pin)
+            return
+        await self._asave_here(request, response, pin)
+        if self.fallback is not None:
+            await self.fallback.asave(request, response, pin)
+
+    knows_clients = True
+    """Whether pins are filed under who the client is, as ``client`` tells, which may turn out during a request."""
 
     client_may_change = False
     """Whether ``client`` may answer otherwise during a request though ``request.user`` is the same."""
@@ -111,6 +121,16 @@ class PinStore(ABC):
         """What ``manage.py check`` has to say about this store."""
         return []
 
+    def prepare(self) -> None:  # noqa: B027  # a hook that most stores leave empty, as Django's own are
+        """Import what ``inspect`` needs, which may take longer than the answer."""
+
+    def inspect(self) -> Inspection | None:
+        """Look at the server that keeps the pins, over a connection of its own, and whether it is left alone or not.
+
+        ``None`` where a store cannot tell. May raise anything, if the server is down.
+        """
+        return None
+
     @abstractmethod
     def _read(self, request: HttpRequest) -> Iterable[str | bytes | None]:
         """The texts that ``_write`` kept for the client of ``request``. May raise anything.
@@ -125,27 +145,48 @@ class PinStore(ABC):
         Where there is nothing to file it under for this client, do nothing. What is returned does not matter.
         """
 
+    def _has_ours(self, *names: str) -> bool:
+        """Are the methods ``names`` the library's? Those of a project's own may wait, and are called in a thread."""
+        return _are_ours(type(self), names)
+
+    @async_unsafe("A pin store would keep the event loop waiting: use its async methods, or sync_to_async.")
     def _asked(self, ask: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
         """What ``ask`` returns, which asks the server that keeps the pins. It is not called while that is left alone.
 
-        Raises ``PinStoreUnavailable`` then, and if the server fails.
+        Raises ``PinStoreUnavailable`` then, and if the server fails, and ``SynchronousOnlyOperation`` on an event loop.
         """
+        with self._asking():
+            return ask(*args, **kwargs)
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Inside, the server is asked that keeps the pins. Raises as ``_asked`` does."""
         if not self.outage.may_ask():
             raise PinStoreUnavailable
         try:
-            answer = ask(*args, **kwargs)
+            yield
         except (PinStoreUnavailable, SynchronousOnlyOperation, ImproperlyConfigured, *ERRORS_OF_ONE_REQUEST):
             raise
         except Exception as error:
             self.outage.failed(error)
             raise PinStoreUnavailable from error
         self.outage.succeeded()
-        return answer
+
+    def _may_have_one_of(self, request: HttpRequest) -> bool:
+        """May there be a pin of the client of ``request``? ``_read`` is called only then."""
+        return True
 
     def _stored(self, request: HttpRequest) -> Pin | None:
+        return self._pin_of(self._read_texts(request)) if self._may_have_one_of(request) else None
+
+    async def _astored(self, request: HttpRequest) -> Pin | None:
+        return await sync_to_async(self._stored)(request)
+
+    def _pin_of(self, texts: Iterable[str | bytes | None]) -> Pin | None:
+        """The pin of all ``texts``. Where these end with ``PinStoreUnavailable``, so does this, with what is known."""
         merged: Pin | None = None
         try:
-            for text in self._read_texts(request):
+            for text in texts:
                 pin = Pin.decode(text) if text else None
                 if text and pin is None:
                     say_once(f"What {type(self).__name__} holds for a client is no pin: it pins nobody.")
@@ -170,16 +211,13 @@ class PinStore(ABC):
                 raise PinStoreUnavailable
 
     def _save_here(self, request: HttpRequest, response: HttpResponseBase, pin: Pin) -> None:
-        try:
+        with saving():
             if not self.merges:
                 pin = pin.merge(self._known(request))
             self._write_text(request, response, pin.encode(), pin.seconds_left(time.time()))
-        except ImproperlyConfigured:
-            raise
-        except PinStoreUnavailable:
-            pass  # The breaker has said so.
-        except Exception as error:
-            complain("The pin of a client could not be saved:", error)
+
+    async def _asave_here(self, request: HttpRequest, response: HttpResponseBase, pin: Pin) -> None:
+        await sync_to_async(self._save_here)(request, response, pin)
 
     def _write_text(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds_left: float) -> None:
         seconds = min(seconds_left, conf.pinning_seconds)
@@ -193,16 +231,9 @@ class PinStore(ABC):
             raise
 
 
-@contextmanager
-def reading() -> Iterator[None]:
-    """Complain of whatever goes wrong inside, and raise it as ``PinStoreUnavailable``."""
-    try:
-        yield
-    except (PinStoreUnavailable, SynchronousOnlyOperation, ImproperlyConfigured):
-        raise
-    except Exception as error:
-        complain("The pin of a client could not be looked up:", error)
-        raise PinStoreUnavailable from error
+@cache
+def _are_ours(store_class: type[PinStore], names: Sequence[str]) -> bool:
+    return all(getattr(store_class, name).__module__.startswith("multidb.backends.") for name in names)
 
 
 def _merged(pin: Pin | None, other: Pin | None) -> Pin | None:

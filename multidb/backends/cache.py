@@ -1,7 +1,9 @@
 """CachePinStore: pins in any Django cache."""
 
 import math
+import time
 from collections.abc import Iterable, Iterator
+from time import monotonic
 from typing import Any
 
 from django.core.cache import BaseCache, InvalidCacheBackendError, caches
@@ -12,10 +14,17 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage, Warning
 
 from multidb.backends.aliased import AliasedPinStore
+from multidb.backends.inspection import Inspection
 from multidb.backends.waiting import check_cache
+from multidb.conf import conf
+from multidb.pins import latest_milliseconds
 
 # A site with fewer entries than this in its cache, other things included, has few clients.
 FEW_ENTRIES = 10_000
+
+
+class CacheTripped(Exception):
+    """A cache has failed over what its server answers."""
 
 
 class CachePinStore(AliasedPinStore):
@@ -29,14 +38,27 @@ class CachePinStore(AliasedPinStore):
     def declare_new(self) -> None:
         self._cache().set(self._marker, 0, timeout=None)
 
+    def declare_gone(self) -> None:
+        self._cache().delete(self._marker)
+
+    def inspect(self) -> Inspection:
+        cache = self._cache()
+        begin = monotonic()
+        cache.get(self._marker)
+        return Inspection(monotonic() - begin)
+
     def _get(self, keys: list[str]) -> Iterable[str | bytes | None]:
-        found = self._cache().get_many([*keys, self._marker])
+        try:
+            found = self._cache().get_many([*keys, self._marker])
+        except (AttributeError, LookupError, TypeError) as error:
+            raise CacheTripped from error
         self._note(found.pop(self._marker, None))
         return found.values()
 
     def _note(self, missing_until: Any) -> None:
         """Take note of the marker: until when pins may be missing. Where there is none, they have been lost with it."""
-        if type(missing_until) is int:
+        # What is later than any clock that is right can say is no word of ours.
+        if type(missing_until) is int and missing_until <= latest_milliseconds(time.time(), conf.pinning_seconds):
             self.outage.miss_until(missing_until)
         else:
             missing_until = -1

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
+from django.utils.asyncio import async_unsafe
 
 _GONE = "_multidb_gone"
 
@@ -31,11 +32,9 @@ def peek(session: SessionBase) -> dict[str, Any] | None:
     key = session.session_key
     if key is not None and (vars(session).get(_GONE) == key or not SESSION_KEYS.fullmatch(key)):
         return None
-    accessed, modified = session.accessed, session.modified
-    try:
-        content = dict(session.items())
-    finally:
-        session.accessed, session.modified = accessed, modified
+    if key is None and not is_loaded(session):
+        return {}  # As Django has it, which asks nobody then.
+    content = _content(session) if is_loaded(session) else _loaded_content(session)
     if session.session_key == key:
         return content
     # Loading it has cleared its key. Whoever uses the session shall find that out for themselves.
@@ -43,3 +42,15 @@ def peek(session: SessionBase) -> dict[str, Any] | None:
     vars(session).pop("_session_cache", None)
     vars(session)[_GONE] = key
     return None
+
+
+def _content(session: SessionBase) -> dict[str, Any]:
+    accessed, modified = session.accessed, session.modified
+    try:
+        return dict(session.items())
+    finally:
+        session.accessed, session.modified = accessed, modified
+
+
+# Of the engines, only those that use the database say so by themselves.
+_loaded_content = async_unsafe("A session cannot be loaded on an event loop.")(_content)

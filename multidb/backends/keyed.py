@@ -1,31 +1,27 @@
-"""KeyedPinStore, and the keys: user, session, authorization."""
+"""KeyedPinStore: a store that files pins under keys of the client."""
 
-import inspect
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from django.conf import settings
-from django.contrib.auth import SESSION_KEY as USER_IN_SESSION
 from django.core.checks import CheckMessage, Warning
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.crypto import salted_hmac
-from django.utils.functional import LazyObject, empty
-from django.utils.module_loading import import_string
 
-from multidb.backends.base import ERRORS_OF_ONE_REQUEST, PinStore, reading
-from multidb.backends.client_session import is_loaded, peek, session_key
+from multidb.backends.base import PinStore
+from multidb.backends.client_session import is_loaded, session_key
+from multidb.backends.failures import ERRORS_OF_ONE_REQUEST, reading
+from multidb.backends.keys import KEYS, key_function, session_key_is_its_content
 from multidb.backends.waiting import check_sessions
 from multidb.log import complain
 from multidb.pins import PinStoreUnavailable
 
 DEFAULT_KEYS = ("user", "session", "authorization")
 DEFAULT_PREFIX = "multidb"
-
-KeyFunction = Callable[[HttpRequest], str | None]
 
 # 128 bits of an HMAC: nobody finds a second value with the same hash.
 HASH_LENGTH = 32
@@ -61,7 +57,7 @@ class KeyedPinStore(PinStore):
             raise ImproperlyConfigured(
                 f"The option prefix is {prefix!r}. Set at most 64 printable ASCII characters without spaces."
             )
-        self._functions = {name: _key_function(name) for name in keys}
+        self._functions = {name: key_function(name) for name in keys}
         self._prefix = prefix
         # Is lost with the pins: no client's key has two parts.
         self._marker = f"{prefix}:marker"
@@ -82,9 +78,12 @@ class KeyedPinStore(PinStore):
         May raise anything.
         """
 
+    def declare_gone(self) -> None:
+        """Take back what ``declare_new`` has put into the store, which is not used any more. May raise anything."""
+
     def check(self) -> list[CheckMessage]:
         messages: list[CheckMessage] = []
-        if "session" in self._functions and _session_key_is_its_content():
+        if "session" in self._functions and session_key_is_its_content():
             messages.append(
                 Warning(
                     "MULTIDB_PIN_STORE files pins under the session key, which changes with every change of a session "
@@ -98,33 +97,50 @@ class KeyedPinStore(PinStore):
         return messages
 
     def _read(self, request: HttpRequest) -> Iterator[str | bytes | None]:
+        keys = self._keys_to_read(request)
+        if keys:
+            yield from self._told(self._asked(lambda: list(self._get(keys))))
+
+    def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> None:
+        keys = self._keys_to_write(request, seconds)
+        if not keys:
+            return
+        with self._owing(keys, text, seconds):
+            taken = self._asked(self._set, keys, text, seconds)
+        if not taken:
+            self._not_taken(keys, text, seconds)
+
+    def _keys_to_read(self, request: HttpRequest) -> list[str]:
         if self._would_wait_in_vain(request):
             raise PinStoreUnavailable
         keys: list[str] = []
         for secret in [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]:
             keys += self._keys(request, secret)
-        if not keys:
-            return
-        yield from self._asked(lambda: list(self._get(list(dict.fromkeys(keys)))))
+        return list(dict.fromkeys(keys))
+
+    def _told(self, texts: Iterable[str | bytes | None]) -> Iterator[str | bytes | None]:
+        """``texts``, and then ``PinStoreUnavailable`` if they may not be all that there were."""
+        yield from texts
         if self._may_miss_pins():
             raise PinStoreUnavailable
 
-    def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> None:
+    def _keys_to_write(self, request: HttpRequest, seconds: float) -> list[str]:
+        names = list(self._functions)
         if self._would_wait_in_vain(request):
             self.outage.miss_for(seconds)
-            return
-        keys = self._keys_that_can_be_told(request)
-        if not keys:
-            return
+            names = [name for name in names if name == "authorization"]
+        return self._keys_that_can_be_told(request, names)
+
+    @contextmanager
+    def _owing(self, keys: list[str], text: str, seconds: float) -> Iterator[None]:
+        """Inside, the store is given ``text``, which it has not taken where that is interrupted or fails."""
         try:
-            taken = self._asked(self._set, keys, text, seconds)
+            yield
         except ERRORS_OF_ONE_REQUEST:
             raise  # To bring the same later would fail again, and for everybody.
         except BaseException:  # Also of a worker that is told to end: it may yet go on.
             self._not_taken(keys, text, seconds)
             raise
-        if not taken:
-            self._not_taken(keys, text, seconds)
 
     def _may_miss_pins(self) -> bool:
         """May a pin that was not found hold all the same?"""
@@ -132,7 +148,13 @@ class KeyedPinStore(PinStore):
 
     def _would_wait_in_vain(self, request: HttpRequest) -> bool:
         """Is the store left alone, and a session would have to be loaded for it? Its server is often the same."""
-        return self.outage.is_resting() and session_key(request) is not None and not is_loaded(request.session)
+        return self.outage.is_resting() and self._would_load_session(request)
+
+    def _would_load_session(self, request: HttpRequest) -> bool:
+        """Does it take a session that has not been loaded to tell the keys of the client?"""
+        if self._functions.keys() <= {"authorization"}:
+            return False
+        return session_key(request) is not None and not is_loaded(request.session)
 
     def _not_taken(self, keys: list[str], text: str, seconds: float) -> None:
         """The store has failed to take ``text``, which may hold for ``seconds``."""
@@ -147,13 +169,12 @@ class KeyedPinStore(PinStore):
         """Keep ``text`` under each of ``keys`` for ``seconds``. Return whether all took it. May raise anything."""
 
     def _keys(self, request: HttpRequest, secret: str | bytes) -> list[str]:
-        keys = (self._key(name, request, secret) for name in self._functions)
-        return [key for key in keys if key is not None]
+        return [key for name in self._functions if (key := self._key(name, request, secret)) is not None]
 
-    def _keys_that_can_be_told(self, request: HttpRequest) -> list[str]:
+    def _keys_that_can_be_told(self, request: HttpRequest, names: Iterable[str]) -> list[str]:
         """So that a session that cannot be loaded, say, takes no pin from a client that has a header too."""
         keys = []
-        for name in self._functions:
+        for name in names:
             try:
                 keys.append(self._key(name, request, settings.SECRET_KEY))
             except (ImproperlyConfigured, SynchronousOnlyOperation):
@@ -174,61 +195,6 @@ class KeyedPinStore(PinStore):
             # No plain primary key begins so, and can be taken for the hash of another.
             value = "#" + _hash(name, value, secret)
         return f"{self._prefix}:{name}:{value}"
-
-
-def user(request: HttpRequest) -> str | None:
-    """The primary key of ``request.user`` if that is loaded, else the one in the session: no query for the user."""
-    known = request.__dict__.get("user")
-    if known is None or (isinstance(known, LazyObject) and known._wrapped is empty):
-        in_session = _from_session(request, USER_IN_SESSION)
-        return None if in_session is None else str(in_session)
-    if not getattr(known, "is_authenticated", False) or known.pk is None:
-        return None
-    meta = getattr(known, "_meta", None)
-    return str(known.pk) if meta is None else str(meta.pk.value_to_string(known))
-
-
-def session(request: HttpRequest) -> str | None:
-    """The key of a session that exists."""
-    found = getattr(request, "session", None)
-    if found is None or _session_key_is_its_content():
-        return None
-    key: str | None = None if peek(found) is None else found.session_key
-    return key
-
-
-def authorization(request: HttpRequest) -> str | None:
-    """The ``Authorization`` header."""
-    header: str | None = request.META.get("HTTP_AUTHORIZATION")
-    return header
-
-
-KEYS: dict[str, KeyFunction] = {"user": user, "session": session, "authorization": authorization}
-
-
-def _key_function(name: str) -> KeyFunction:
-    if name in KEYS:
-        return KEYS[name]
-    try:
-        function = import_string(name)
-    except ImportError as error:
-        raise ImproperlyConfigured(
-            f"The option keys names {name!r}, which cannot be imported ({error}). "
-            f"Use {', '.join(map(repr, KEYS))}, or the dotted path to a function."
-        ) from error
-    if not callable(function) or inspect.iscoroutinefunction(function):
-        raise ImproperlyConfigured(f"The option keys names {name!r}, which is not a function of a request.")
-    return function  # type: ignore[no-any-return]  # its signature is the project's promise
-
-
-def _from_session(request: HttpRequest, name: str) -> Any:
-    found = getattr(request, "session", None)
-    content = found is not None and peek(found)
-    return content.get(name) if content else None
-
-
-def _session_key_is_its_content() -> bool:
-    return settings.SESSION_ENGINE.endswith(".signed_cookies")
 
 
 def _hash(name: str, value: str, secret: str | bytes) -> str:

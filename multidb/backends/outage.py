@@ -6,6 +6,7 @@ import time
 from time import monotonic
 
 from multidb import signals
+from multidb.announcing import announce
 from multidb.breaker import JITTER, Breaker
 from multidb.conf import conf
 from multidb.log import logger, without_quotations
@@ -72,10 +73,10 @@ class Outage:
     def _announce_down(self, store: str, error: object) -> None:
         why = without_quotations(str(error).strip())
         logger.warning("The pin store %s is left alone: %s: %s", store, type(error).__name__, why)
-        signals.pin_store_down.send_robust(sender=None, store=store, why=error)
+        announce(signals.pin_store_down, store=store, why=error)
 
     def _announce_up(self, store: str) -> None:
         # Another process that saw the same brings the pins that it could not write when it asks again.
         self._others_may_owe_until = monotonic() + min(conf.retry_seconds * (1 + JITTER), conf.pinning_seconds)
         logger.warning("The pin store %s is used again.", store)
-        signals.pin_store_up.send_robust(sender=None, store=store)
+        announce(signals.pin_store_up, store=store)

@@ -60,8 +60,10 @@ class Owed:
         """Until when the longest pin may hold that is owed, ``without`` some; 0 if no other is."""
         if not self._debts:
             return 0
+        brought = {debt.key: debt for debt in without}
         with self._lock:
-            return max((debt.until for debt in self._debts.values() if debt not in without), default=0)
+            # Not what has been merged with it since: that is to be brought still.
+            return max((debt.until for key, debt in self._debts.items() if debt is not brought.get(key)), default=0)
 
 
 def _merged(debt: Debt, owed: Debt | None) -> Debt:

@@ -1,37 +1,20 @@
 """RedisClient: the server of a django-redis cache, asked over connections and with timeouts of our own."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Any, NoReturn
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Any, NoReturn, TypeVar
 
 from django.core.cache import caches
-from django.utils.module_loading import import_string
 from django_redis import get_redis_connection
-from django_redis.pool import get_connection_factory
-from redis import BlockingConnectionPool, Redis
-from redis.backoff import NoBackoff
-from redis.cluster import ClusterNode, RedisCluster
-from redis.connection import parse_url
-from redis.exceptions import ConnectionError, InvalidResponse, NoScriptError, RedisError, ResponseError
-from redis.retry import Retry
+from redis.cluster import RedisCluster
+from redis.exceptions import ConnectionError, RedisError, ResponseError
 
-from multidb.backends.redis_time import PunctualPool, punctual, within
-from multidb.log import without_quotations
+from multidb.backends.redis_answers import NONSENSE, as_told, checked
+from multidb.backends.redis_connections import connected, sentinels_of
+from multidb.backends.redis_conversations import Command, Conversation
+from multidb.backends.redis_time import within
 
-# What is about waiting for a connection that others use: here nobody waits.
-WAITING = ("max_connections", "queue_class", "timeout")
-MOST_CONNECTIONS = 2**31
-
-# A pool whose servers may send what nobody asked for gives out connections on which an answer is left over.
-UNDISTURBED: dict[str, Any] = {}
-with suppress(ImportError):  # Before redis-py 7.
-    from redis.maint_notifications import MaintNotificationsConfig
-
-    UNDISTURBED["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
-
-# What redis-py raises where an answer is not of the kind that it expects.
-NONSENSE = "The server does not answer as Redis does."
-TRIPPED = (ArithmeticError, AttributeError, InvalidResponse, LookupError, TypeError, ValueError)
+Result = TypeVar("Result")
 
 
 class RedisClient:
@@ -43,32 +26,36 @@ class RedisClient:
 
     def __init__(self, alias: str, timeout: float, is_cluster: bool) -> None:
         get_redis_connection(alias)
-        setting = caches.settings[alias]
-        limits = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": Retry(NoBackoff(), 0)}
-        factory: Any = get_connection_factory(options=_options(setting.get("OPTIONS", {}), limits))
-        location = setting["LOCATION"]
-        addresses = location.split(",") if isinstance(location, str) else list(location)
-        connect = _cluster if is_cluster else _single
-        self._timeout = timeout
-        with within(timeout * (1 + len(addresses))):
-            self.redis: Any = connect(factory, addresses, limits)
+        self.timeout = timeout
+        self.redis: Any = connected(caches.settings[alias], timeout, is_cluster)
 
-    def answers(self, commands: Iterable[Sequence[Any]]) -> list[Any]:
+    def answers(self, commands: Iterable[Command]) -> list[Any]:
         """What Redis answers to ``commands``, in one round trip; to each node, in a cluster.
 
         Among them may be exceptions, of keys that hold no text and of scripts that the server does not know. Raises
         ``RedisError`` for any other failure.
         """
-        with _as_told(), self.in_time(), self._without_leftovers():
+        with as_told(), self.in_time():
             answers = self._asked(list(commands))
-        for answer in answers:
-            if isinstance(answer, Exception) and not _is_of_one_key(answer):
-                raise _without_quotations(answer)
-        return answers
+        return checked(answers)
+
+    def hold(self, conversation: Conversation[Result]) -> Result:
+        """What ``conversation`` comes to. All of it takes the timeout at most, for each server that is asked.
+
+        Raises ``RedisError`` as ``answers`` does.
+        """
+        with self.in_time():
+            try:
+                answers: Any = None  # Which begins it.
+                while True:
+                    answers = self.answers(conversation.send(answers))
+            except StopIteration as end:
+                result: Result = end.value
+                return result
 
     def in_time(self) -> AbstractContextManager[None]:
         """All that is asked inside takes no longer than the timeout, for each server that may have to be asked."""
-        return within(self._timeout * self.most_asked)
+        return within(self.timeout * self.most_asked)
 
     def complain(self) -> NoReturn:
         """Raise ``RedisError``, which says that the server gives answers that are none to what it was asked."""
@@ -85,12 +72,21 @@ class RedisClient:
         """How many servers may have to be asked, one after the other, each for as long as the timeout."""
         if isinstance(self.redis, RedisCluster):
             return 1 + len(self._primaries())
-        sentinel: Any = getattr(self.redis.connection_pool, "sentinel_manager", None)
-        return 1 if sentinel is None else 1 + len(sentinel.sentinels)
+        return 1 + len(sentinels_of(self.redis.connection_pool))
 
     def share_server(self, key: str, other: str) -> bool:
         """Are ``key`` and ``other`` on one server of the cluster?"""
         return bool(self.redis.get_node_from_key(key) == self.redis.get_node_from_key(other))
+
+    def failure(self) -> str:
+        """Why the server cannot be asked; empty if it can."""
+        try:
+            with as_told(), self.in_time():
+                self.redis.ping()
+        except RedisError as error:
+            # A user who may not ping may still keep pins.
+            return "" if "NoPermission" in str(error) else f"{type(error).__name__}: {error}"
+        return ""
 
     def evicting_policies(self) -> set[str]:
         """The policies by which the servers evict keys before their time, as far as they can be asked."""
@@ -103,96 +99,53 @@ class RedisClient:
         policies = {str(memory.get("maxmemory_policy")) for memory in memories if memory.get("maxmemory")}
         return policies - {"noeviction", "None"}
 
-    def _asked(self, commands: list[Sequence[Any]]) -> list[Any]:
-        with self.redis.pipeline(transaction=False) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command, **self._target(command))
-            answers: list[Any] = pipeline.execute(raise_on_error=False)
-        return answers
-
-    @contextmanager
-    def _without_leftovers(self) -> Iterator[None]:
-        """Close the connections after whatever ends the asking, as a signal may: else the next to use one of them would
-        get the answers of this one.
-        """
+    def _asked(self, commands: list[Command]) -> list[Any]:
+        if isinstance(self.redis, RedisCluster):
+            return self._asked_in_cluster(self.redis, commands)
+        pool = self.redis.connection_pool
         try:
-            yield
+            connection = pool.get_connection()
         except BaseException:
-            self._disconnect()
+            self._disconnect()  # From the sentinels that were asked for the way.
             raise
+        try:
+            connection.send_packed_command(connection.pack_commands(commands))
+            return [_answer(connection) for _ in commands]
+        except BaseException:
+            # Also where a signal has interrupted this: else the next to use it would get the answers that are left.
+            connection.disconnect()
+            raise
+        finally:
+            pool.release(connection)
+
+    def _asked_in_cluster(self, cluster: Any, commands: list[Command]) -> list[Any]:
+        try:
+            with cluster.pipeline() as pipeline:
+                for command in commands:
+                    # Of a script, redis-py would first ask some node, which may be down, what its key is.
+                    is_script = command[0] in ("EVAL", "EVALSHA")
+                    target = {"target_nodes": cluster.get_node_from_key(command[3])} if is_script else {}
+                    pipeline.execute_command(*command, **target)
+                answers: list[Any] = pipeline.execute(raise_on_error=False)
+        except BaseException:
+            self._disconnect()  # As above.
+            raise
+        return answers
 
     def _disconnect(self) -> None:
         is_cluster = isinstance(self.redis, RedisCluster)
-        clients = [node.redis_connection for node in self.redis.get_nodes()] if is_cluster else [self.redis]
+        nodes = [node.redis_connection for node in self.redis.get_nodes()] if is_cluster else []
+        clients = nodes if is_cluster else [self.redis, *sentinels_of(self.redis.connection_pool)]
         # A node that was not asked yet has no client.
         for pool in [client.connection_pool for client in clients if client is not None]:
             pool.disconnect(inuse_connections=False)
-
-    def _target(self, command: Sequence[Any]) -> dict[str, Any]:
-        """Where a script goes: in a cluster, redis-py would first ask some node, which may be down, what its key is."""
-        if not (isinstance(self.redis, RedisCluster) and command[0] in ("EVAL", "EVALSHA")):
-            return {}
-        cluster: Any = self.redis  # It has no types.
-        return {"target_nodes": cluster.get_node_from_key(command[3])}
 
     def _primaries(self) -> list[Any]:
         return list(self.redis.get_primaries())
 
 
-@contextmanager
-def _as_told() -> Iterator[None]:
-    """Raise ``RedisError`` for whatever is wrong with an answer, without what it quotes of ours."""
+def _answer(connection: Any) -> Any:
     try:
-        yield
-    except TRIPPED:
-        # Without the error that showed it: its message may hold what we have sent.
-        raise ConnectionError(NONSENSE) from None
-    except RedisError as error:
-        raise _without_quotations(error) from None
-
-
-def _without_quotations(error: Exception) -> Exception:
-    """``error``, or one without what it quotes: the command that Redis did not like may hold a password."""
-    text = str(error)
-    told = without_quotations(text)
-    return error if told == text else ResponseError(told)
-
-
-def _is_of_one_key(error: Exception) -> bool:
-    return isinstance(error, NoScriptError) or (isinstance(error, ResponseError) and "WRONGTYPE" in str(error))
-
-
-def _single(factory: Any, addresses: list[str], limits: Mapping[str, Any]) -> Redis:
-    pool = factory.get_connection_pool(factory.make_connection_params(addresses[0]))
-    # An address may name these too, which win over the others.
-    pool.connection_kwargs.update(limits)
-    pool.max_connections = MOST_CONNECTIONS
-    sentinels = getattr(getattr(pool, "sentinel_manager", None), "sentinels", [])
-    for each in [pool, *(sentinel.connection_pool for sentinel in sentinels)]:
-        each.connection_class = punctual(each.connection_class)
-    client: Redis = factory.redis_client_cls(connection_pool=pool, **factory.redis_client_cls_kwargs)
-    return client
-
-
-def _cluster(factory: Any, addresses: list[str], limits: Mapping[str, Any]) -> RedisCluster:
-    node_class: Any = ClusterNode  # It has no types.
-    nodes = [node_class(node["host"], node.get("port", 6379)) for node in map(parse_url, addresses)]
-    parameters = factory.make_connection_params(addresses[0])
-    known: dict[str, Any] = {name: value for name, value in parameters.items() if name in ("username", "password")}
-    # Without what follows the address: timeouts there would win over ours.
-    known |= {"url": addresses[0].partition("?")[0], **UNDISTURBED, **limits}
-    with _as_told():
-        return RedisCluster(startup_nodes=nodes[1:], connection_pool_class=PunctualPool, **known)
-
-
-def _options(given: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of the cache, but for a pool that lets its callers wait, and with ``limits`` for sentinels too."""
-    options = dict(given)
-    pool = {name: value for name, value in options.get("CONNECTION_POOL_KWARGS", {}).items() if name not in WAITING}
-    options["CONNECTION_POOL_KWARGS"] = {**pool, **UNDISTURBED, "max_connections": MOST_CONNECTIONS}
-    path = options.get("CONNECTION_POOL_CLASS")
-    if path is not None and issubclass(import_string(path), BlockingConnectionPool):
-        del options["CONNECTION_POOL_CLASS"]
-    if "SENTINELS" in options:
-        options["SENTINEL_KWARGS"] = {**(options.get("SENTINEL_KWARGS") or {}), **limits}
-    return options
+        return connection.read_response()
+    except ResponseError as error:
+        return error

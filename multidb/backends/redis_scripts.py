@@ -45,11 +45,11 @@ end
 return redis.call('SET', KEYS[1], cjson.encode(pin), 'PX', milliseconds)
 """
 
-# Returns what the marker says: until when pins may be missing. Where there is no marker, or one later than ARGV[2], the
-# latest that a right clock can have written, pins have been lost, and may be missing until ARGV[1]; a process that
-# knows of more says so by ARGV[3]. It writes in any case, so that a server which takes no pins does not answer either.
-# With the time it keeps the name of the history that the server has, which changes when a replica is promoted: that one
-# may lack pins. A server that does not tell its history is taken for the same.
+# Returns what the marker says: until when pins may be missing, and whether they have been lost. That is where there is
+# no marker, or one later than ARGV[2], the latest that a right clock can have written: then they may be missing until
+# ARGV[1]. A process that knows of more says so by ARGV[3]. It writes in any case, so that a server which takes no pins
+# does not answer either. With the time it keeps the name of the history that the server has, which changes when a
+# replica is promoted: that one may lack pins. A server that does not tell its history is taken for the same.
 # https://redis.io/docs/latest/operate/oss_and_stack/management/replication/#replication-id-explained
 MARK = """
 local told = redis.pcall('INFO', 'replication')
@@ -57,7 +57,8 @@ local history = type(told) == 'string' and string.match(told, 'master_replid:(%x
 local known = redis.pcall('GET', KEYS[1])
 local missing, of = string.match(type(known) == 'string' and known or '', '^(%d+) ?(%x*)$')
 local is_other = of ~= '' and history ~= '' and of ~= history
-if not missing or is_other or tonumber(missing) > tonumber(ARGV[2]) then
+local is_lost = not missing or is_other or tonumber(missing) > tonumber(ARGV[2])
+if is_lost then
     missing = ARGV[1]
 end
 if tonumber(missing) < tonumber(ARGV[3]) then
@@ -69,5 +70,5 @@ if marker == known then
 else
     redis.call('SET', KEYS[1], marker)
 end
-return missing
+return is_lost and missing .. ' lost' or missing
 """

@@ -30,7 +30,7 @@ def within(seconds: float) -> Iterator[None]:
 def punctual(connection_class: Any) -> Any:
     """``connection_class``, but for connections that end when the block of ``within`` does."""
 
-    class Punctual(connection_class):  # type: ignore[misc]  # a class that is known when it runs
+    class Punctual(connection_class):  # type: ignore[misc]  # mypy takes no parameter for a base
         socket_connect_timeout: Any
 
         def _connect(self) -> Any:

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Iterable
 from contextlib import suppress
+from importlib import import_module
+from time import monotonic
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
@@ -11,9 +13,13 @@ from django.http.response import HttpResponseBase
 
 from multidb.backends.base import PinStore, UnsentResponse
 from multidb.backends.client_session import peek, session_key
+from multidb.backends.inspection import Inspection
 from multidb.backends.waiting import check_sessions
 
 SESSION_KEY = "_multidb_pin"
+
+# A key that no session has, of a length that every engine takes.
+NO_SESSION = "0" * 32
 
 
 class SessionPinStore(PinStore):
@@ -32,6 +38,12 @@ class SessionPinStore(PinStore):
 
     def check(self) -> list[CheckMessage]:
         return list(check_sessions())
+
+    def inspect(self) -> Inspection:
+        sessions: SessionBase = import_module(settings.SESSION_ENGINE).SessionStore()
+        begin = monotonic()
+        sessions.exists(NO_SESSION)
+        return Inspection(monotonic() - begin)
 
     def _read(self, request: HttpRequest) -> Iterable[str | None]:
         session = getattr(request, "session", None)

@@ -10,23 +10,29 @@ from django.core.checks import CheckMessage, Warning
 # What a request may wait at most before a check complains.
 LONGEST_SECONDS = 1
 
-REDIS = ("django_redis.cache.RedisCache", "django.core.cache.backends.redis.RedisCache")
-ENGINES = ("django.contrib.sessions.backends.cache", "django.contrib.sessions.backends.cached_db")
+DJANGO_REDIS = "django_redis.cache.RedisCache"
 
-TIMEOUTS = ("socket_connect_timeout", "socket_timeout")
+# What each is told by, without which it waits for ever.
+TIMEOUTS = {
+    DJANGO_REDIS: ("socket_connect_timeout", "socket_timeout"),
+    "django.core.cache.backends.redis.RedisCache": ("socket_connect_timeout", "socket_timeout"),
+    "django.core.cache.backends.memcached.PyMemcacheCache": ("connect_timeout", "timeout"),
+}
+
+ENGINES = ("django.contrib.sessions.backends.cache", "django.contrib.sessions.backends.cached_db")
 
 
 def check_cache(alias: str, what: str) -> Iterator[CheckMessage]:
-    """Warn if the cache ``alias``, which is asked for ``what``, is a Redis without a short timeout."""
+    """Warn if the cache ``alias``, which is asked for ``what``, is a server without a short timeout."""
     setting = settings.CACHES.get(alias, {})
-    if setting.get("BACKEND") not in REDIS:
-        return
-    for name in TIMEOUTS:
+    backend = str(setting.get("BACKEND"))
+    for name in TIMEOUTS.get(backend, ()):
         seconds = list(_named(setting, name))
         if not seconds or max(seconds) > LONGEST_SECONDS:
-            option = name.upper() if setting["BACKEND"] == REDIS[0] else name
+            option = name.upper() if backend == DJANGO_REDIS else name
+            kind = "Memcached" if "memcached" in backend else "Redis"
             yield Warning(
-                f"CACHES[{alias!r}], which requests ask for {what}, is a Redis with no short {option}: each may wait "
+                f"CACHES[{alias!r}], which requests ask for {what}, is a {kind} with no short {option}: each may wait "
                 "for as long as it hangs.",
                 hint=f"Set {option} in its OPTIONS to {LONGEST_SECONDS} second or less.",
                 id="multidb.W033",

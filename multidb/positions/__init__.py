@@ -17,10 +17,14 @@ __all__ = [
     "DJANGO_VENDORS",
     "VENDORS",
     "PositionUnavailable",
+    "as_text",
+    "distance",
     "is_replayed",
     "lag_seconds",
     "primary_position",
+    "progress",
     "replayed_position",
+    "replication",
 ]
 
 # Those whose ``display_name`` may be one of these. Django asks the server whether it is MariaDB or MySQL.
@@ -63,6 +67,30 @@ def progress(connection: BaseDatabaseWrapper) -> tuple[str, str]:
     """
     received, replayed = _ask(connection, "progress")
     return received, replayed
+
+
+def replication(connection: BaseDatabaseWrapper) -> tuple[str, str]:
+    """How the replica's replication goes, and why: ``"running"``, ``"paused"``, ``"stopped"``, or ``"none"`` where the
+    server replicates nothing. One query.
+
+    Raises ``PositionUnavailable`` if that cannot be had.
+    """
+    state, why = _ask(connection, "replication")
+    return state, why
+
+
+def distance(display_name: str, position: Mapping[str, str], reached: Mapping[str, str]) -> tuple[int, str]:
+    """How far ``reached`` is behind ``position``, and in what: ``"bytes"`` or ``"transactions"``. No query.
+
+    ``display_name`` is that of the databases which told both.
+    """
+    vendor = VENDORS[display_name]
+    return vendor.distance(position, reached), vendor.DISTANCE_UNIT
+
+
+def as_text(display_name: str, position: Mapping[str, str]) -> str:
+    """``position`` as a database of that ``display_name``, which told it, writes it. No query."""
+    return str(VENDORS[display_name].as_text(position))
 
 
 def is_replayed(position: Mapping[str, str], reached: Mapping[str, str]) -> bool:

@@ -14,6 +14,8 @@ from multidb.positions.unavailable import PositionUnavailable
 
 STREAM = "lsn"
 
+DISTANCE_UNIT = "bytes"
+
 # Of a page that holds no record yet, the place for the next one is behind the page's header, which nobody replays:
 # SizeOfXLogShortPHD and SizeOfXLogLongPHD of access/xlog_internal.h.
 PAGE_HEADERS = (24, 40)
@@ -37,6 +39,14 @@ PROGRESS = """
 SELECT
     CASE WHEN EXISTS (SELECT FROM pg_stat_wal_receiver) THEN pg_last_wal_receive_lsn() END::text,
     pg_last_wal_replay_lsn()::text
+"""
+
+# A server that is not in recovery raises an error over the question whether it has paused.
+REPLICATION = """
+SELECT
+    pg_is_in_recovery(),
+    CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END,
+    EXISTS (SELECT FROM pg_stat_wal_receiver)
 """
 
 
@@ -68,6 +78,29 @@ def lag_seconds(connection: BaseDatabaseWrapper) -> float:
     if not in_recovery:
         raise PositionUnavailable("it is not in recovery, so it is no standby")
     return math.inf if seconds is None else max(0.0, float(seconds))
+
+
+def replication(connection: BaseDatabaseWrapper) -> tuple[str, str]:
+    """Paused, as ``pg_wal_replay_pause()`` does; stopped, without a receiver of the primary's log."""
+    in_recovery, is_paused, has_receiver = _row(connection, REPLICATION)
+    if not in_recovery:
+        return "none", "it is not in recovery, so it is no standby"
+    if is_paused:
+        return "paused", "its replay is paused: SELECT pg_wal_replay_resume() goes on"
+    if not has_receiver:
+        return "stopped", "it receives nothing from its primary"
+    return "running", ""
+
+
+def distance(position: Mapping[str, str], reached: Mapping[str, str]) -> int:
+    """The bytes of the write-ahead log between the two."""
+    return max(0, int(position[STREAM], 16) - int(reached[STREAM], 16))
+
+
+def as_text(position: Mapping[str, str]) -> str:
+    """A ``pg_lsn``, such as ``16/B374D848``."""
+    place = int(position[STREAM], 16)
+    return f"{place >> 32:X}/{place & 0xFFFFFFFF:X}"
 
 
 def _row(connection: BaseDatabaseWrapper, sql: str) -> Any:

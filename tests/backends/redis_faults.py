@@ -180,15 +180,27 @@ def quotes(server: RedisServer, settings: Any) -> Iterator[None]:
 
 
 @contextmanager
+def tells_what_it_was_sent(server: RedisServer, settings: Any) -> Iterator[None]:
+    """Without any quotation marks, or with some that do not match."""
+
+    def refuse(connection: socket.socket) -> None:
+        while received := connection.recv(65536):
+            connection.sendall(b"-ERR it's not " + received.replace(b"\r\n", b" ") + b"\r\n")
+
+    with in_its_place(server, settings, refuse):
+        yield
+
+
+@contextmanager
 def is_far_away(server: RedisServer, settings: Any) -> Iterator[None]:
-    """Each answer takes 0.2 seconds, less than the timeout; to connect and to ask takes several."""
+    """Each answer takes 0.8 seconds, less than the timeout; to connect and to ask takes several."""
 
     def relay(connection: socket.socket) -> None:
         with socket.create_connection(("127.0.0.1", server.port)) as redis:
             while received := connection.recv(65536):
                 redis.sendall(received)
                 answer = redis.recv(65536)
-                time.sleep(0.2)
+                time.sleep(0.8)
                 connection.sendall(answer)
 
     with in_its_place(server, settings, relay):
@@ -237,5 +249,6 @@ FAULTS: dict[str, Fault] = {
     "read-only": is_read_only,
     "too few replicas": has(min_replicas_to_write="1"),
     "quotes": quotes,
+    "tells what it was sent": tells_what_it_was_sent,
     **{name: answers(answer) for name, answer in NONSENSE.items()},
 }

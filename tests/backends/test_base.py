@@ -12,14 +12,14 @@ from asgiref.sync import async_to_sync
 from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
 from django.db import DataError, router
 from django.http import HttpRequest, HttpResponse
-from django.test import Client
+from django.test import Client, RequestFactory
 
 from multidb.backends import get_pin_store
 from multidb.backends.base import PinStore
 from multidb.backends.keyed import KeyedPinStore
 from multidb.middleware import pinning_cookie
 from multidb.pins import Pin
-from tests.conftest import COOKIE, SESSION, Ahead, Clock
+from tests.conftest import COOKIE, SESSION, Ahead, Clock, lines
 from tests.models import Post
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
@@ -186,6 +186,38 @@ def test_a_project_s_own_store_needs_two_methods(settings, client) -> None:
     assert client.get("/read", REMOTE_ADDR="10.0.0.2").json()["reason"] == "replica"
 
 
+def test_what_it_keeps_and_is_no_pin_pins_nobody_and_is_said_once(
+    settings, client, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.MULTIDB_PIN_STORE = {
+        "BACKEND": f"{__name__}.OwnPinStore",
+        "OPTIONS": {"places": {"127.0.0.1": "a secret"}},
+    }
+    assert [client.get("/read").json()["reason"] for _ in range(2)] == ["replica", "replica"]
+    assert lines(caplog) == ["What OwnPinStore holds for a client is no pin: it pins nobody."]
+
+
+class InTheResponse(PinStore):
+    """A project's own store: the client is sent its pin, and for how long to send it back."""
+
+    def _read(self, request: HttpRequest) -> list[str | None]:
+        return [request.headers.get("X-Pin")]
+
+    def _write(self, request: HttpRequest, response: HttpResponse, text: str, seconds: float) -> None:
+        response["X-Pin"], response["X-Seconds"] = text, str(seconds)
+
+
+def test_it_is_given_the_response_and_the_seconds_that_are_left(rf: RequestFactory, clock: Clock) -> None:
+    pin, response = Pin.on(["default"], clock() + 10), HttpResponse()
+    InTheResponse().save(rf.get("/"), response, pin)
+    assert Pin.decode(response["X-Pin"]) == pin
+    assert float(response["X-Seconds"]) == pytest.approx(10, abs=1)
+
+
+def test_what_it_asks_its_server_with_is_passed_on() -> None:
+    assert OwnPinStore()._asked(dict, [("key", 1)], timeout=2) == {"key": 1, "timeout": 2}
+
+
 class SlowlyMade(OwnPinStore):
     """Notes when one is made, which takes a moment."""
 
@@ -216,3 +248,13 @@ def test_the_store_is_made_anew_only_when_the_setting_is_another(settings) -> No
     assert get_pin_store() is first
     settings.MULTIDB_PIN_STORE = {"BACKEND": COOKIE}
     assert get_pin_store() is not first
+
+
+async def test_a_store_of_its_own_has_no_fallback_to_ask_or_tell(rf: RequestFactory, clock: Clock) -> None:
+    """As one that ``get_pin_store()`` has not made."""
+    store, response = FlakyKeyed(), HttpResponse()
+    request = rf.get("/", headers={"authorization": "Token ada"})
+    pin = Pin.on(["default"], clock() + 10)
+    await store.asave(request, response, pin)
+    assert not response.cookies
+    assert await store.aload(request) == pin

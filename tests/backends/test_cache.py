@@ -155,7 +155,38 @@ def test_a_cache_that_has_lost_its_pins_is_noticed(failing: Callable[[bool], Non
 
 
 @pytest.mark.django_db(transaction=True, databases="__all__")
-def test_a_marker_that_is_none_is_one_that_is_lost(failing: Callable[[bool], None]) -> None:
-    caches["default"].set("multidb:marker", "garbage")
+@pytest.mark.parametrize("garbage", ["garbage", 2**53], ids=["text", "of a clock that has jumped"])
+def test_a_marker_that_is_none_is_one_that_is_lost(failing: Callable[[bool], None], garbage: Any) -> None:
+    caches["default"].set("multidb:marker", garbage)
     assert reason() == "store down"
     assert type(caches["default"].get("multidb:marker")) is int
+    assert caches["default"].get("multidb:marker") < 2**53
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+def test_one_that_fails_over_what_its_server_answers_is_left_alone(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE}
+    get_pin_store().declare_new()
+    asked: list[object] = []
+
+    def trip(cache: Any, keys: Any, version: Any = None) -> Any:
+        asked.append(keys)
+        raise TypeError("int is not iterable")
+
+    monkeypatch.setattr(type(caches["default"]), "get_many", trip)
+    assert [reason() for _ in range(3)] == ["store down"] * 3
+    assert len(asked) == 1
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+def test_a_marker_outlives_the_timeout_of_the_cache(failing: Callable[[bool], None], clock: Clock) -> None:
+    """Else a cache that has lost nothing would be taken for one that has, every five minutes."""
+    clock.advance(301)
+    assert reason() == "replica"
+    caches["default"].clear()
+    assert reason() == "store down"
+    clock.advance(301)
+    assert reason() == "replica"

@@ -1,12 +1,15 @@
 """The signed cookie: nobody forges it, an old one pins nobody, and a new key does not end it."""
 
 import zlib
+from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.core import signing
 from django.http import HttpRequest, HttpResponse
-from django.test import RequestFactory
+from django.test import AsyncClient, RequestFactory
 
+from multidb.backends import get_pin_store
 from multidb.backends.cookie import LONGEST_COOKIE, SignedCookiePinStore, _Text
 from multidb.middleware import pinning_cookie
 from multidb.pins import Pin
@@ -132,6 +135,33 @@ def test_a_secret_key_that_was_rotated_still_counts(pin: Pin, settings) -> None:
     assert load(cookie) == pin
 
 
+@pytest.mark.parametrize(
+    ("setting", "attribute", "value"),
+    [
+        ("SECURE", "secure", True),
+        ("HTTPONLY", "httponly", True),
+        ("SAMESITE", "samesite", "Strict"),
+    ],
+)
+def test_its_attributes_are_those_of_the_settings(pin: Pin, settings, setting: str, attribute: str, value: Any) -> None:
+    setattr(settings, f"MULTIDB_PINNING_COOKIE_{setting}", value)
+    response = HttpResponse()
+    SignedCookiePinStore().save(HttpRequest(), response, pin)
+    assert response.cookies[pinning_cookie()][attribute] == value
+
+
+def test_one_that_is_as_long_as_a_browser_keeps_is_kept_and_one_that_is_longer_is_not(
+    pin: Pin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cookie = cookie_of(pin)
+    monkeypatch.setattr("multidb.backends.cookie.LONGEST_COOKIE", len(cookie))
+    assert load(cookie) == pin
+    monkeypatch.setattr("multidb.backends.cookie.LONGEST_COOKIE", len(cookie) - 1)
+    assert load(cookie) is None
+    monkeypatch.setattr("multidb.backends.cookie.LONGEST_COOKIE", len(pinning_cookie()) + len(cookie))
+    assert load(cookie_of(pin)) == pin
+
+
 def test_one_that_no_browser_need_keep_is_no_pin(clock: Clock) -> None:
     pin = Pin.on([f"primary-{number}" for number in range(200)], clock() + 10)
     salt = f"multidb.backends.cookie:{pinning_cookie()}"
@@ -159,3 +189,43 @@ def test_a_pin_that_does_not_fit_at_all_is_said(clock: Clock, caplog: pytest.Log
 def test_it_is_short(pin: Pin) -> None:
     """One of two primaries fits a header many times over."""
     assert len(cookie_of(Pin.on(["default", "users"], 1_700_000_000))) < 130
+
+
+@pytest.mark.parametrize(
+    ("method", "before", "after"),
+    [
+        ("GET", None, "private"),
+        ("HEAD", None, "private"),
+        ("GET", "public, max-age=60", "max-age=60, private"),
+        ("GET", "no-store", "no-store, private"),
+        ("POST", None, None),
+        ("POST", "no-store", "no-store"),
+    ],
+)
+def test_no_shared_cache_keeps_it(pin: Pin, method: str, before: str | None, after: str | None) -> None:
+    """Of what is answered to other methods caches keep nothing, and it is left alone."""
+    response = HttpResponse(headers={} if before is None else {"Cache-Control": before})
+    SignedCookiePinStore().save(RequestFactory().generic(method, "/"), response, pin)
+    assert response.get("Cache-Control") == after
+
+
+class Audited(SignedCookiePinStore):
+    """Notes in a table whom it pins, as a method that is not async may."""
+
+    def _write(self, request: HttpRequest, response: Any, text: str, seconds: float) -> None:
+        Group.objects.create(name=f"pinned {Group.objects.count()}")
+        super()._write(request, response, text, seconds)
+
+    def load(self, request: HttpRequest) -> Pin | None:
+        Group.objects.count()
+        return super().load(request)
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+async def test_a_store_with_a_way_of_its_own_is_asked_in_a_thread(settings: Any) -> None:
+    """Else it would keep the event loop waiting, and lose the pin."""
+    settings.MULTIDB_PIN_STORE = {"BACKEND": f"{__name__}.Audited"}
+    client = AsyncClient()
+    assert (await client.post("/anothing")).cookies
+    assert await Group.objects.acount() == 1
+    assert await get_pin_store().aload((await client.get("/anothing")).asgi_request) is not None

@@ -11,12 +11,13 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
+from django.utils.crypto import salted_hmac
 from django.utils.functional import SimpleLazyObject
 
 from multidb.backends import get_pin_store
 from multidb.backends.cache import CachePinStore
 from multidb.pins import Pin, PinStoreUnavailable
-from tests.conftest import Clock, use_store
+from tests.conftest import Clock, lines, use_store
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -50,6 +51,14 @@ def with_user(rf: RequestFactory, user: Any) -> HttpRequest:
         (None, []),
         (SimpleNamespace(is_authenticated=True, pk="a-b_c"), ["multidb:user:a-b_c"]),
         (SimpleNamespace(pk=1), []),
+        (
+            SimpleNamespace(
+                is_authenticated=True,
+                pk=1,
+                _meta=SimpleNamespace(pk=SimpleNamespace(value_to_string=lambda user: f"number-{user.pk}")),
+            ),
+            ["multidb:user:number-1"],  # As Django writes it into the session.
+        ),
         (
             SimpleNamespace(is_authenticated=True, pk=uuid.UUID(int=1)),
             ["multidb:user:00000000-0000-0000-0000-000000000001"],
@@ -99,6 +108,15 @@ def test_one_secret_has_another_hash_under_each_key_and_secret_key(rf: RequestFa
     settings.SECRET_KEY = "another"
     second = keys(request, keys=names)
     assert len({key.rsplit(":", 1)[1] for key in [*first, *second]}) == 4
+
+
+def test_the_hash_is_one_of_sha_256(rf: RequestFactory) -> None:
+    [key] = keys(rf.get("/", headers={"authorization": TOKEN}), keys=["authorization"])
+    hashed = salted_hmac("multidb.authorization", TOKEN, algorithm="sha256").hexdigest()
+    assert key == f"multidb:authorization:{hashed[:32]}"
+    [key] = keys(with_user(rf, SimpleNamespace(is_authenticated=True, pk="ada@example.org")), keys=["user"])
+    hashed = salted_hmac("multidb.user", "ada@example.org", algorithm="sha256").hexdigest()
+    assert key == f"multidb:user:#{hashed[:32]}"
 
 
 def by_header(request: HttpRequest) -> str | None:
@@ -174,15 +192,29 @@ def test_a_header_that_is_no_text_is_a_key_like_any_other(rf: RequestFactory) ->
     assert len(keys(request)) == 1
 
 
+@pytest.mark.parametrize(
+    ("names", "may_change"),
+    [(["user"], False), (["user", "session", "authorization"], False), (["user", f"{__name__}.by_tenant"], True)],
+)
+def test_only_a_project_s_own_key_may_change_while_the_user_is_the_same(names: list[str], may_change: bool) -> None:
+    assert CachePinStore(keys=names).client_may_change is may_change
+
+
+@pytest.mark.parametrize("key", ["authorization", "user"])
 def test_a_pin_filed_under_a_rotated_secret_key_is_found(
-    request: pytest.FixtureRequest, keyed_store: str, rf: RequestFactory, settings, clock: Clock
+    keyed_store: str, rf: RequestFactory, settings, clock: Clock, key: str
 ) -> None:
-    client = rf.get("/", headers={"authorization": TOKEN})
+    clients = {
+        "authorization": rf.get("/", headers={"authorization": TOKEN}),
+        "user": with_user(rf, SimpleNamespace(is_authenticated=True, pk="ada@example.org")),
+    }
+    client = clients[key]
     get_pin_store().save(client, HttpResponse(), Pin.on(["default"], clock() + 10))
     old, settings.SECRET_KEY = settings.SECRET_KEY, "another secret key"
     assert get_pin_store().load(client) is None
     settings.SECRET_KEY_FALLBACKS = [old]
-    assert get_pin_store().load(client) is not None
+    get_pin_store().save(client, HttpResponse(), Pin.on(["users"], clock() + 10))
+    assert get_pin_store().load(client).holds.keys() == {"default", "users"}
 
 
 def test_a_pin_is_found_under_any_of_its_keys(
@@ -230,12 +262,14 @@ def failing(request: HttpRequest) -> str:
 
 
 def test_a_key_that_cannot_be_told_takes_no_pin_from_the_others(
-    request: pytest.FixtureRequest, rf: RequestFactory, clock: Clock
+    request: pytest.FixtureRequest, rf: RequestFactory, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     use_store(request, "fake redis", keys=[f"{__name__}.failing", "authorization"])
     post = rf.post("/", headers={"authorization": "Token x"})
     post.failure = ValueError()
     get_pin_store().save(post, HttpResponse(), Pin.on(["default"], clock() + 10))
+    [said] = lines(caplog)
+    assert said.startswith(f"The key '{__name__}.failing' of a client cannot be told: ValueError:")
     use_store(request, "fake redis")
     assert get_pin_store().load(rf.get("/", headers={"authorization": "Token x"})) is not None
 
@@ -248,3 +282,15 @@ def test_a_setting_that_a_key_finds_impossible_is_raised(
     post.failure = ImproperlyConfigured()
     with pytest.raises(ImproperlyConfigured):
         get_pin_store().save(post, HttpResponse(), Pin.on(["default"], clock() + 10))
+
+
+def test_a_pin_for_which_no_session_is_loaded_while_the_store_is_left_alone_is_missed(
+    rf: RequestFactory, session: SessionStore, clock: Clock
+) -> None:
+    store, request = CachePinStore(), rf.post("/")
+    request.session = session
+    store.outage.failed(OSError())
+    store.save(request, HttpResponse(), Pin.on(["default"], clock() + 10))
+    assert store.outage.may_miss_pins()
+    clock.advance(10.1)
+    assert not store.outage.may_miss_pins()

@@ -46,6 +46,14 @@ def test_what_a_clock_that_has_jumped_says_does_not_count(outage: Outage) -> Non
     assert outage.missing_until == 0
 
 
+def test_a_store_that_has_failed_is_left_alone_for_its_time(outage: Outage, monotonic: Ahead) -> None:
+    assert not outage.is_resting()
+    outage.failed(OSError())
+    assert outage.is_resting()
+    monotonic.now += 6.1
+    assert not outage.is_resting()
+
+
 @pytest.mark.parametrize(
     ("retry", "seconds"), [(5, 6), (60, 15)], ids=["the retry and a fifth", "no longer than a pin"]
 )

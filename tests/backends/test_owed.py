@@ -30,6 +30,7 @@ def test_a_debt_is_owed_until_it_has_been_brought() -> None:
     assert owed.oldest(now=0, most=2) == debts
     owed.settle(debts)
     assert owed.oldest(now=0, most=2) == [debt(3, until=80)]
+    assert owed.until(without=owed.oldest(now=0, most=2)) == 0
     owed.settle(owed.oldest(now=0, most=2))
     assert (bool(owed), owed.until(without=[])) == (False, 0)
 
@@ -101,3 +102,14 @@ def test_threads_that_add_and_bring_lose_nothing() -> None:
         thread.join()
     brought.extend(taken_of(owed, most=800))
     assert set(brought) == {debt(number) for number in range(800)}
+
+
+def test_what_is_merged_with_one_that_is_on_its_way_is_owed_still() -> None:
+    owed = Owed()
+    owed.add([debt(1, until=10)])
+    on_its_way = owed.oldest(now=0, most=50)
+    assert owed.until(without=on_its_way) == 0
+    owed.add([debt(1, until=20)])
+    assert owed.until(without=on_its_way) == 20
+    owed.settle(on_its_way)
+    assert owed.until(without=[]) == 20

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 from django.core.cache import caches
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpResponse
 from django.test import RequestFactory
-from redis.client import Pipeline
+from redis import Connection
 from servers.redis_cluster import RedisCluster
 
 from multidb.backends import get_pin_store
+from multidb.backends.redis import RedisPinStore
 from multidb.pins import Pin, PinStoreUnavailable
 from tests.conftest import Clock, use_store
 
@@ -76,24 +78,36 @@ def test_one_round_trip_reads_and_one_writes_and_each_command_names_one_key(
 ) -> None:
     use_store(request, "redis", keys=["authorization", f"{__name__}.second"])
     sent: list[list[str]] = []
-    original = Pipeline.execute
+    original = Connection.pack_commands
 
-    def execute(pipeline: Any, *args: Any, **kwargs: Any) -> Any:
-        sent.append([command[0] for command in commands(pipeline)])
-        return original(pipeline, *args, **kwargs)
+    def pack_commands(connection: Any, commands: Any) -> Any:
+        sent.append([command[0] for command in commands])
+        return original(connection, commands)
 
-    monkeypatch.setattr(Pipeline, "execute", execute)
+    monkeypatch.setattr(Connection, "pack_commands", pack_commands)
     save(rf, clock() + 10)
     get_pin_store().load(rf.get("/", headers=HEADERS))
-    assert sent == [["EVAL", "EVAL"], ["GET", "GET", "EVALSHA"]]
+    assert sent == [["EVAL", "EVAL", "EVALSHA"], ["GET", "GET", "EVALSHA"]]
+
+
+def test_a_new_connection_takes_three_round_trips_more(
+    request: pytest.FixtureRequest, real_redis: Any, rf: RequestFactory
+) -> None:
+    """And TCP its own: this is what the option ``timeout`` has to be enough for, where Redis is far away."""
+    use_store(request, "redis", keys=["authorization"])
+
+    def reads_of_a_look_up() -> int:
+        before = real_redis.info("stats")["total_reads_processed"]
+        get_pin_store().load(rf.get("/", headers=HEADERS))
+        return int(real_redis.info("stats")["total_reads_processed"]) - before - 1
+
+    get_pin_store()._client().redis.connection_pool.disconnect()
+    assert 1 < reads_of_a_look_up() <= 4
+    assert reads_of_a_look_up() == 1
 
 
 def second(request: Any) -> str:
     return "second"
-
-
-def commands(pipeline: Any) -> list[Any]:
-    return [arguments for arguments, _ in pipeline.command_stack]
 
 
 def test_what_is_there_and_no_pin_is_replaced(client: Any, rf: RequestFactory, clock: Clock) -> None:
@@ -177,3 +191,10 @@ def test_a_cluster_that_has_lost_all_is_found_out_once_for_each_node(
             found_out += 1
             clock.advance(15.1)
     assert found_out == len(redis_cluster.nodes)
+
+
+@pytest.mark.parametrize("timeout", [0, 61, True])
+def test_a_timeout_is_of_seconds_up_to_a_minute(timeout: float) -> None:
+    RedisPinStore(timeout=60)
+    with pytest.raises(ImproperlyConfigured, match=f"The option timeout is {timeout}"):
+        RedisPinStore(timeout=timeout)

@@ -1,21 +1,28 @@
 """The client of the store: a cache's server, asked over connections and with timeouts of its own, and once."""
 
 import contextlib
+import math
+import shutil
 import socket
+import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.test import override_settings
 from redis import BlockingConnectionPool, RedisError
-from redis.exceptions import ConnectionError, ResponseError, TimeoutError
+from redis.exceptions import ConnectionError, RedisClusterException, ResponseError, TimeoutError
+from servers.processes import wait_until
 from servers.redis import RedisNode, RedisServer
 from servers.redis_cluster import RedisCluster
 from servers.redis_sentinels import RedisSentinels
 
-from multidb.backends import get_pin_store
+from multidb.backends import get_pin_store, redis_time
 from multidb.backends.redis_client import RedisClient
 from tests.conftest import REDIS
 from tests.servers import started
@@ -53,7 +60,7 @@ def cache(location: str | Sequence[str], **options: Any) -> dict[str, Any]:
     return {"pins": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": location, "OPTIONS": options}}
 
 
-def made(settings: Any, location: str | Sequence[str], timeout: float = 0.25, **options: Any) -> RedisClient:
+def made(settings: Any, location: str | Sequence[str], timeout: float = 5, **options: Any) -> RedisClient:
     """The client for a cache at ``location`` with ``options``."""
     settings.CACHES = cache(location, **options)
     return RedisClient("pins", timeout, False)
@@ -84,11 +91,11 @@ def counted(answer: bytes = b"") -> Iterator[tuple[int, list[bytes]]]:
 def test_its_timeouts_are_the_store_s_whatever_the_cache_says(
     server: RedisServer, settings: Any, options: dict[str, Any], query: str
 ) -> None:
-    client = made(settings, server.url + query, 0.3, **options)
+    client = made(settings, server.url + query, 3, **options)
     connection = client.redis.connection_pool.get_connection()
     connection.connect()
-    assert (connection.socket_timeout, connection.socket_connect_timeout) == (0.3, 0.3)
-    assert connection._sock.gettimeout() == 0.3
+    assert (connection.socket_timeout, connection.socket_connect_timeout) == (3, 3)
+    assert connection._sock.gettimeout() == 3
     assert connection.retry.get_retries() == 0
 
 
@@ -104,7 +111,7 @@ def test_nothing_is_tried_twice(settings: Any, options: dict[str, Any], query: s
 
 
 def test_a_command_is_not_sent_again_after_a_timeout(server: RedisServer, settings: Any) -> None:
-    client = made(settings, server.url, CONNECTION_POOL_KWARGS={"retry_on_timeout": True})
+    client = made(settings, server.url, 1, CONNECTION_POOL_KWARGS={"retry_on_timeout": True})
     client.answers([("SET", "count", 0)])
     server.pause()
     with pytest.raises(TimeoutError):
@@ -139,14 +146,16 @@ def test_sentinels_are_asked_with_the_same_timeouts_and_once_each(settings: Any)
         client = made(
             settings,
             "redis://service/0",
-            0.3,
+            3,
             CONNECTION_FACTORY="django_redis.pool.SentinelConnectionFactory",
             SENTINELS=[("127.0.0.1", first), ("127.0.0.1", second)],
             SENTINEL_KWARGS={"socket_timeout": 7, "client_name": "of-the-cache"},
         )
         for sentinel in client.redis.connection_pool.sentinel_manager.sentinels:
             known = sentinel.connection_pool.connection_kwargs
-            assert (known["socket_timeout"], known["socket_connect_timeout"]) == (0.3, 0.3)
+            # With redis-py 7 and later.
+            assert not getattr(sentinel.connection_pool, "maint_notifications_enabled", lambda: False)()
+            assert (known["socket_timeout"], known["socket_connect_timeout"]) == (3, 3)
             assert known["retry"].get_retries() == 0
             assert known["client_name"] == "of-the-cache"
         with pytest.raises(RedisError):
@@ -172,7 +181,7 @@ def test_a_cluster_has_the_same_timeouts_and_asks_only_the_nodes_of_the_keys(
 ) -> None:
     """For scripts, too, whose keys redis-py would have a node tell."""
     settings.CACHES = cache(redis_cluster.url)
-    client = RedisClient("pins", 0.3, True)
+    client = RedisClient("pins", 3, True)
     key = "key"
     own = client.redis.get_node_from_key(key).port
     assert client.answers([("EVAL", "return KEYS[1]", 1, key), ("GET", key)]) == [key.encode(), None]
@@ -184,7 +193,7 @@ def test_a_cluster_has_the_same_timeouts_and_asks_only_the_nodes_of_the_keys(
         assert asked == ({"eval", "evalsha"} if node.port == own else set())
         connection = client.redis.get_redis_connection(client.redis.get_node("127.0.0.1", node.port))
         known = connection.connection_pool.connection_kwargs
-        assert (known["socket_timeout"], known["socket_connect_timeout"]) == (0.3, 0.3)
+        assert (known["socket_timeout"], known["socket_connect_timeout"]) == (3, 3)
 
 
 # What the test itself asks, and a new connection.
@@ -242,8 +251,57 @@ def test_a_password_is_given_to_each_node_of_a_cluster(redis_cluster: RedisClust
             admin.config_set("requirepass", PASSWORD)
             stack.callback(admin.config_set, "requirepass", "")
         settings.CACHES = cache(location.format(f"127.0.0.1:{redis_cluster.nodes[0].port}/0"), **options)
-        client = RedisClient("pins", 0.25, True)
+        client = RedisClient("pins", 5, True)
         assert client.answers([("GET", f"key {number}") for number in range(30)]) == [None] * 30
+
+
+@pytest.fixture
+def certificate(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """The directory of ``cert.pem`` and ``key.pem`` for 127.0.0.1, which the account of a server may read."""
+    if shutil.which("openssl") is None:
+        reason = "openssl is missing (Debian and Ubuntu: apt install openssl)"
+        pytest.fail(reason) if request.config.getoption("services") else pytest.skip(reason)
+    with tempfile.TemporaryDirectory() as directory:
+        where = Path(directory)
+        subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+        files = ["-keyout", str(where / "key.pem"), "-out", str(where / "cert.pem")]
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, *files], check=True)
+        for path in (where, *where.iterdir()):
+            path.chmod(0o755)
+        yield where
+
+
+@pytest.mark.parametrize("is_cluster", [False, True], ids=["single", "cluster"])
+@pytest.mark.parametrize("where", ["in the address", "of the pool"])
+def test_a_server_over_tls_is_verified_by_the_authority_that_is_given(
+    request: pytest.FixtureRequest, settings: Any, certificate: Path, where: str, is_cluster: bool
+) -> None:
+    authority = str(certificate / "cert.pem")
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    tls = {"tls_port": port, "tls_cert_file": authority, "tls_key_file": certificate / "key.pem"}
+    options = {**tls, "tls_ca_cert_file": authority, "tls_auth_clients": "no"}
+    if is_cluster:
+        options |= {"cluster_enabled": "yes", "tls_cluster": "yes"}
+    for server in started(request, partial(RedisServer, **options)):
+        if is_cluster:
+            server.execute("CLUSTER ADDSLOTSRANGE", 0, 16383)
+            wait_until(partial(_is_ok, server), 10, "The cluster is not up")
+        query, pool = "", {}
+        if where == "in the address":
+            query = f"?ssl_ca_certs={authority}"
+        else:
+            pool = {"ssl_ca_certs": authority}
+        settings.CACHES = cache(f"rediss://127.0.0.1:{port}/0{query}", CONNECTION_POOL_KWARGS=pool)
+        client = RedisClient("pins", 5, is_cluster)
+        assert client.answers([("SET", "key", "value"), ("GET", "key")])[1] == b"value"
+        settings.CACHES = cache(f"rediss://127.0.0.1:{port}/0")
+        with pytest.raises((RedisError, RedisClusterException), match="CERTIFICATE_VERIFY_FAILED"):
+            RedisClient("pins", 5, is_cluster).answers([("GET", "key")])
+
+
+def _is_ok(server: RedisServer) -> bool:
+    return bool(server.execute("CLUSTER INFO")["cluster_state"] == "ok")
 
 
 def test_an_answer_that_is_none_is_complained_of_without_what_was_sent(server: RedisServer, settings: Any) -> None:
@@ -253,9 +311,62 @@ def test_an_answer_that_is_none_is_complained_of_without_what_was_sent(server: R
     assert raised.value.__suppress_context__
 
 
-def test_an_error_that_is_not_of_one_key_is_raised(server: RedisServer, settings: Any) -> None:
+def idle(pool: Any) -> list[bool]:
+    """Of each connection in ``pool`` that nobody uses, whether it is open."""
+    return [connection._sock is not None for connection in pool._available_connections]
+
+
+def test_a_complaint_closes_the_connections_that_nobody_uses(server: RedisServer, settings: Any) -> None:
+    """Answers to others may be left on them."""
     client = made(settings, server.url)
-    with pytest.raises(ResponseError, match="unknown command"):
+    client.answers([("GET", "key")])
+    pool = client.redis.connection_pool
+    used = pool.get_connection()
+    client.answers([("GET", "key")])
+    assert idle(pool) == [True]
+    with pytest.raises(ConnectionError):
+        client.complain()
+    assert idle(pool) == [False]
+    assert used._sock is not None
+    pool.release(used)
+
+
+def test_a_complaint_of_a_cluster_closes_those_of_every_node(redis_cluster: RedisCluster, settings: Any) -> None:
+    """But of a node that was not asked yet, which has none."""
+    settings.CACHES = cache(redis_cluster.url)
+    client = RedisClient("pins", 5, True)
+    for node in client.redis.get_nodes()[:-1]:
+        client.redis.get_redis_connection(node).ping()
+    client.redis.get_nodes()[-1].redis_connection = None
+    pools = [node.redis_connection.connection_pool for node in client.redis.get_nodes()[:-1]]
+    assert all(any(idle(pool)) for pool in pools)
+    with pytest.raises(ConnectionError):
+        client.complain()
+    assert not any(any(idle(pool)) for pool in pools)
+
+
+def test_a_complaint_closes_those_to_the_sentinels(redis_sentinels: RedisSentinels, settings: Any) -> None:
+    client = made(
+        settings,
+        f"redis://{redis_sentinels.service_name}/0",
+        CONNECTION_FACTORY="django_redis.pool.SentinelConnectionFactory",
+        SENTINELS=redis_sentinels.sentinel_addresses,
+    )
+    client.answers([("GET", "key")])
+    pools = [sentinel.connection_pool for sentinel in client.redis.connection_pool.sentinel_manager.sentinels]
+    pools.append(client.redis.connection_pool)
+    assert any(map(any, map(idle, pools)))
+    with pytest.raises(ConnectionError):
+        client.complain()
+    assert not any(map(any, map(idle, pools)))
+    assert client.most_asked == 1 + len(pools) - 1
+    with client.in_time():
+        assert 5 < redis_time._seconds_left(math.inf) <= 5 * client.most_asked
+
+
+def test_an_error_that_is_not_of_one_key_is_raised_without_what_was_sent(server: RedisServer, settings: Any) -> None:
+    client = made(settings, server.url)
+    with pytest.raises(ResponseError, match=r"^ResponseError$"):
         client.answers([("GET", "key"), ("NOTHING",)])
 
 

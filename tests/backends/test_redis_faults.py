@@ -50,7 +50,8 @@ def asked(server: RedisServer, settings: Any, monkeypatch: pytest.MonkeyPatch) -
 def use(settings: Any, port: int, login: str = "") -> None:
     location = f"redis://{login}127.0.0.1:{port}/0"
     settings.CACHES = {"pins": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": location}}
-    settings.MULTIDB_PIN_STORE = {"BACKEND": REDIS, "OPTIONS": {"alias": "pins"}}
+    # So that this machine is never too busy, and a test can wait for a server that hangs.
+    settings.MULTIDB_PIN_STORE = {"BACKEND": REDIS, "OPTIONS": {"alias": "pins", "timeout": 1}}
     get_pin_store().declare_new()
 
 
@@ -166,6 +167,20 @@ def test_another_process_knows_of_what_is_owed_still(
     assert reason(Client(), headers={"authorization": "Token 119"}) == "store down"
 
 
+def test_another_process_is_told_of_it_by_a_request_that_only_writes(
+    asked: list[str], server: RedisServer, settings: Any
+) -> None:
+    with is_killed(server, settings):
+        for number in range(120):
+            Client().post("/nothing", headers={"authorization": f"Token {number}"})
+    server.execute("SET", "multidb:marker", 0)
+    get_pin_store().outage.succeeded()
+    get_pin_store().outage.missing_until = 0
+    Client().post("/nothing", headers=TOKEN)
+    settings.MULTIDB_PIN_STORE = dict(settings.MULTIDB_PIN_STORE)
+    assert reason(Client(), headers={"authorization": "Token 119"}) == "store down"
+
+
 class Interrupted(BaseException):
     """As what a signal raises in a worker that has taken too long."""
 
@@ -207,6 +222,19 @@ def test_a_session_is_not_loaded_for_a_store_that_is_left_alone(
         client.post("/nothing")
         assert reason(client) == "pinned"
         assert not loads
+
+
+def test_a_header_is_owed_its_pin_though_the_session_is_not_loaded(
+    asked: list[str], server: RedisServer, settings: Any, client: Client
+) -> None:
+    client.get("/remember")
+    with is_frozen(server, settings):
+        assert reason_without_cookies() == "store down"
+        client.post("/nothing", headers={"authorization": "Token with a session"})
+    get_pin_store().outage.succeeded()
+    reason(Client(), headers={"authorization": "Token somebody"})
+    settings.MULTIDB_PIN_STORE = dict(settings.MULTIDB_PIN_STORE)
+    assert reason(Client(), headers={"authorization": "Token with a session"}) == "pinned"
 
 
 def test_one_that_fails_to_write_only_is_left_alone_too(

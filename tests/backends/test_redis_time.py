@@ -82,3 +82,20 @@ def test_the_connections_of_a_pool_end_with_the_block() -> None:
 def test_it_is_a_socket_in_all_else(sockets: tuple[socket.socket, socket.socket]) -> None:
     near, _ = sockets
     assert PunctualSocket(near).fileno() == near.fileno()
+
+
+class Connecting:
+    """A connection that notes for how long it waits to be made."""
+
+    socket_connect_timeout = 3
+
+    def _connect(self) -> None:
+        self.waited = self.socket_connect_timeout
+
+
+@pytest.mark.parametrize(("seconds", "waits"), [(5, 3), (2, 2)])
+def test_a_connection_is_made_within_its_own_timeout_or_the_block(ahead: Ahead, seconds: float, waits: float) -> None:
+    connection = punctual(Connecting)()
+    with within(seconds):
+        connection._connect()
+    assert (connection.waited, connection.socket_connect_timeout) == (waits, 3)

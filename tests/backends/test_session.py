@@ -13,7 +13,7 @@ from multidb.backends.cookie import SignedCookiePinStore
 from multidb.backends.session import SESSION_KEY, SessionPinStore
 from multidb.middleware import pinning_cookie
 from multidb.pins import Pin
-from tests.conftest import Clock, use_store
+from tests.conftest import Clock, lines, use_store
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -144,6 +144,7 @@ def test_a_server_error_is_pinned_by_the_cookie_because_django_saves_no_session_
     client.get("/remember")
     response = client.post("/post-and-fail")
     assert pinning_cookie() in response.cookies
+    assert SESSION_KEY not in client.session
 
 
 @pytest.mark.parametrize(
@@ -158,11 +159,12 @@ def test_every_engine_of_django_carries_the_pin(client: Client, settings, tmp_pa
     assert client.get("/read").json()["reason"] == "pinned"
 
 
-def test_without_sessions_nothing_is_read_or_written(rf: RequestFactory) -> None:
+def test_without_sessions_nothing_is_read_or_written(rf: RequestFactory, caplog: pytest.LogCaptureFixture) -> None:
     store, request, response = SessionPinStore(), rf.get("/"), HttpResponse()
     store.save(request, response, Pin.on(["default"], 1))
     assert store.load(request) is None
     assert not response.cookies
+    assert lines(caplog) == []
 
 
 # What a cookie can hold, as by an octal escape in quotes, and no engine makes: http.cookies turns "\000" into NUL.
@@ -188,3 +190,10 @@ def test_a_key_that_no_engine_makes_is_not_looked_up(
     assert request.session.session_key == key
     assert not request.session.accessed
     assert not request.session.modified
+
+
+def test_a_pin_is_looked_up_again_when_the_session_is_another(rf: RequestFactory) -> None:
+    request = rf.get("/")
+    assert list(SessionPinStore().client(request)) == []
+    request.session = SessionStore("x" * 32)
+    assert list(SessionPinStore().client(request)) == ["x" * 32]

@@ -9,6 +9,7 @@ from tests.conftest import CACHE, REDIS, SESSION
 
 DJANGO_REDIS = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
 DJANGO = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
+MEMCACHED = {"BACKEND": "django.core.cache.backends.memcached.PyMemcacheCache", "LOCATION": "127.0.0.1:1"}
 SHORT = {"SOCKET_TIMEOUT": 1, "SOCKET_CONNECT_TIMEOUT": 0.5}
 IN_ADDRESS = "redis://127.0.0.1:1/0?socket_timeout={}&db=0&socket_connect_timeout=0.5"
 WAITING: dict[str, dict[str, Any]] = {
@@ -25,14 +26,17 @@ IMPATIENT: dict[str, dict[str, Any]] = {
         "OPTIONS": {"CONNECTION_POOL_KWARGS": {"socket_timeout": 0.5, "socket_connect_timeout": 1}},
     },
     "short ones in the address": {**DJANGO_REDIS, "LOCATION": [IN_ADDRESS.format(0.5)]},
-    "no Redis": {"BACKEND": "django.core.cache.backends.memcached.PyMemcacheCache", "LOCATION": "127.0.0.1:1"},
+    "no server": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    "short ones, Memcached": {**MEMCACHED, "OPTIONS": {"timeout": 0.5, "connect_timeout": 1}},
 }
 
 
 def warnings(settings: Any, backend: str, cache: dict[str, Any], **options: Any) -> list[tuple[str, str]]:
+    """What is said of waiting. That nobody listens at these addresses is another warning."""
     settings.CACHES = {"default": cache, "pins": IMPATIENT["short ones"]}
     settings.MULTIDB_PIN_STORE = {"BACKEND": backend, "OPTIONS": options}
-    return [(message.id, f"{message.msg} {message.hint}") for message in get_pin_store().check()]
+    said = [(message.id, f"{message.msg} {message.hint}") for message in get_pin_store().check()]
+    return [(id, text) for id, text in said if id != "multidb.W039"]
 
 
 @pytest.mark.parametrize("backend", [CACHE, REDIS, SESSION])
@@ -63,9 +67,23 @@ def test_a_short_timeout_is_no_warning(settings: Any, name: str, backend: str) -
     assert warnings(settings, backend, IMPATIENT[name], **({} if backend == SESSION else {"alias": "pins"})) == []
 
 
+def test_a_memcached_without_a_short_timeout_is_a_warning_too(settings: Any) -> None:
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+    [(id, text)] = warnings(settings, REDIS, {**MEMCACHED, "OPTIONS": {"connect_timeout": 1}}, alias="pins")
+    assert id == "multidb.W033"
+    assert "is a Memcached with no short timeout: " in text
+    assert "Set timeout in its OPTIONS" in text
+
+
 def test_both_timeouts_are_asked_for(settings: Any) -> None:
     texts = [text for _, text in warnings(settings, CACHE, DJANGO_REDIS)]
     assert ["SOCKET_CONNECT_TIMEOUT" in text for text in texts] == [True, False]
+
+
+@pytest.mark.parametrize("key", ["user", "session"])
+def test_sessions_that_one_key_needs_are_a_warning(settings: Any, key: str) -> None:
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+    assert len(warnings(settings, REDIS, WAITING["a long one"], alias="pins", keys=[key])) == 1
 
 
 def test_sessions_that_no_key_needs_are_no_warning(settings: Any) -> None:
@@ -76,3 +94,9 @@ def test_sessions_that_no_key_needs_are_no_warning(settings: Any) -> None:
 @pytest.mark.parametrize("backend", [REDIS, SESSION])
 def test_sessions_elsewhere_are_no_warning(settings: Any, backend: str) -> None:
     assert warnings(settings, backend, DJANGO_REDIS, **({} if backend == SESSION else {"alias": "pins"})) == []
+
+
+def test_sessions_in_a_cache_that_is_not_there_are_not_ours_to_warn_of(settings: Any) -> None:
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+    settings.SESSION_CACHE_ALIAS = "nowhere"
+    assert warnings(settings, SESSION, DJANGO_REDIS) == []

@@ -11,7 +11,7 @@ from servers.redis import RedisNode
 from servers.redis_cluster import RedisCluster
 
 from multidb.backends import get_pin_store
-from multidb.backends.redis import BUCKETS
+from multidb.backends.redis_conversations import BUCKETS
 from tests.conftest import Clock, lines
 from tests.integration.failing_redis import (
     NOBODY,
@@ -54,7 +54,7 @@ def on(node: RedisNode, cluster: RedisCluster, rf: RequestFactory) -> Iterator[s
     with cluster.client() as client:
         for number in itertools.count():
             [key] = store.client(rf.get("/", headers={"authorization": f"token {number}"}))
-            if client.get_node_from_key(store._name(key)).port == node.port:
+            if client.get_node_from_key(store._conversations(None)._name(key)).port == node.port:
                 yield f"token {number}"
 
 
@@ -97,14 +97,14 @@ def test_a_node_that_came_back_empty_has_lost_what_was_on_it(
 
 @each_fault
 def test_what_is_on_the_other_nodes_is_found_while_one_is_gone(
-    cluster: RedisCluster, fault: Fault, rf: RequestFactory
+    cluster: RedisCluster, fault: Fault, rf: RequestFactory, clock: Clock
 ) -> None:
     """Until the cluster says of itself that it is down: the store asks only the nodes that have a client's keys."""
     fail, come_back = fault
     tokens = {node: next(on(node, cluster, rf)) for node in cluster.nodes}
-    for token in tokens.values():
-        write(token)
     for gone in cluster.nodes:
+        for token in tokens.values():
+            write(token)
         fail(gone)
         try:
             assert [reason(tokens[node]) for node in cluster.nodes if node is not gone] == ["pinned", "pinned"]
@@ -113,7 +113,20 @@ def test_what_is_on_the_other_nodes_is_found_while_one_is_gone(
             come_back(gone)
         cluster.wait_until_ready()
         get_pin_store().outage.succeeded()
-        write(tokens[gone])
+        reason(tokens[gone])
+        clock.advance(SECONDS + 1)  # What it has lost has run out.
+
+
+def test_what_is_owed_is_told_to_every_node(cluster: RedisCluster, rf: RequestFactory, settings: Any) -> None:
+    """So that another process does not take what is there for all, whichever node it asks."""
+    owed_to, asked = (next(on(node, cluster, rf)) for node in cluster.nodes[:2])
+    get_pin_store().outage.failed(ConnectionError("for somebody"))
+    write(owed_to)
+    get_pin_store().outage.succeeded()
+    get_pin_store()._owed.oldest = lambda now, most: []  # Others are owed more, and come first.
+    reason(asked)
+    in_another_process(settings)
+    assert reason(owed_to) == "store down"
 
 
 @each_fault
@@ -135,6 +148,9 @@ def test_no_pinned_client_reads_from_a_replica_while_a_node_is_gone_and_comes_ba
 
     meanwhile(fail_and_come_back, writers.step)
     assert writers.reasons == {"pinned", "store down"}
+    get_pin_store().outage.succeeded()
+    for _ in range(6):
+        writers.step()
     in_another_process(settings)
     assert set(map(reason, writers.tokens)) == {"pinned"}
     clock.advance(SECONDS + 1)

@@ -7,8 +7,8 @@ from unittest import mock
 
 from django.db import connections
 
-from multidb import middleware, positions, request_routing, routers, routing, writes
-from multidb.backends import outage, redis
+from multidb import lookup, middleware, positions, routers, routing, writes
+from multidb.backends import outage, redis_conversations
 from multidb.backends.owed import Owed
 from multidb.middleware import PinningRouterMiddleware
 from multidb.pins import Pin
@@ -27,7 +27,7 @@ def no_merge() -> Iterator[None]:
 
     with (
         mock.patch.object(PinningRouterMiddleware, "process_response", overwrite),
-        mock.patch.object(redis, "MERGE", "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])"),
+        mock.patch.object(redis_conversations, "MERGE", "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])"),
     ):
         yield
 
@@ -56,8 +56,8 @@ def pin_before_commit() -> Iterator[None]:
 def lookup_from_a_replica() -> Iterator[None]:
     """What is read to find the pin, as a session or a table, is read from a replica."""
     with (
-        mock.patch.object(request_routing, "push", lambda forced, block: routing.push(Forced.REPLICA, block)),
-        mock.patch.object(routers, "_is_session", return_value=False),
+        mock.patch.object(lookup, "push", lambda forced, block: routing.push(Forced.REPLICA, block)),
+        mock.patch.object(routers, "is_session", return_value=False),
     ):
         yield
 

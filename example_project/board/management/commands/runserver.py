@@ -12,6 +12,7 @@ from django.core.management import CommandError
 from board.databases import replication
 from board.ending import FailingServer, end_once
 from board.status import redis_name
+from board.watching import watch
 
 TO_TRY = """
 The board: http://{address}/   (Ctrl-C stops it)
@@ -41,6 +42,7 @@ class Command(RunserverCommand):
             replication().start()
         except ImproperlyConfigured as error:
             raise CommandError(str(error)) from error
+        watch()
         logging.getLogger("django.server").addFilter(_is_worth_a_line)
         self.stdout.write(f"Databases: {replication().description}")
         self.stdout.write(f"Redis: {redis_name()}")

@@ -10,9 +10,9 @@ from board.models import Post
 from multidb.pinning import use_primary_db
 
 FIRST_POSTS = [
-    ("ada", "Hello! Everything on this board is written to the primary, and read from a replica."),
-    ("grace", "Each replica lags. Turn the pin store off, post something, and look for it."),
-    ("linus", "Then choose a pin store and post again: now you read your own write."),
+    ("ada", "Hello! Posts go to the primary, and are read from a replica."),
+    ("grace", "Turn the pin store off, post something, and look for it."),
+    ("linus", "Then choose a pin store and post again: there it is."),
 ]
 
 

@@ -27,6 +27,25 @@ function showReplica(replica) {
   bar.max = Math.max(replica.lag, replica.behind, 0.1);
   bar.value = replica.behind;
   card.classList.toggle("late", replica.behind > 0);
+  showLag(card, replica.lag);
+  showBroken(card, replica.broken);
+}
+
+// Another visitor may have set it. Not while this one does.
+function showLag(card, lag) {
+  const form = card.querySelector("[data-lag]");
+  const range = form.querySelector("input[type=range]");
+  if (range.matches(":focus") || "sending" in form.dataset) return;
+  range.value = lag;
+  form.querySelector("output").textContent = `${lag} s`;
+}
+
+function showBroken(card, isBroken) {
+  card.classList.toggle("broken", isBroken);
+  if (card.querySelector("[data-mend]")) {
+    card.querySelector("[data-break]").hidden = isBroken;
+    card.querySelector("[data-mend]").hidden = !isBroken;
+  }
 }
 
 function newest(number) {
@@ -51,6 +70,7 @@ function showStatus(status) {
   say(status.pin.sentence);
   status.replicas.forEach(showReplica);
   showStore(status.store);
+  showTimeline(status.timeline);
   for (const [alias, number] of Object.entries(status.newest_posts)) {
     document.querySelector(`[data-newest="${alias}"]`).textContent = newest(number);
   }
@@ -60,6 +80,14 @@ function showStatus(status) {
     const everywhere = Object.values(status.newest_posts).every((number) => number >= posted);
     notice.querySelector("[data-caught-up]").hidden = !everywhere;
   }
+}
+
+// Drawn by the server, which escapes what it draws.
+function showTimeline(timeline) {
+  document.querySelector("[data-timeline]").innerHTML = timeline.drawing;
+  const rows = document.querySelector("[data-timeline-rows]");
+  // Nobody's reading is interrupted: open rows stay as they are.
+  if (!rows.closest("details").open) rows.innerHTML = timeline.rows;
 }
 
 async function ask() {
@@ -76,13 +104,20 @@ async function ask() {
 
 async function sendLag(form) {
   const problem = form.querySelector(".error");
+  form.dataset.sending = "";
   try {
-    const response = await fetch(form.action, { method: "POST", body: new FormData(form), redirect: "manual" });
+    const response = await fetch(form.action, {
+      method: "POST",
+      body: new FormData(form),
+      redirect: "manual",
+      keepalive: true, // It is sent, whatever the visitor does next.
+    });
     const refused = response.type !== "opaqueredirect" && !response.ok;
     problem.textContent = refused ? await response.text() : "";
   } catch {
     problem.textContent = "The server cannot be reached. Try again.";
   }
+  delete form.dataset.sending;
   problem.hidden = !problem.textContent;
 }
 

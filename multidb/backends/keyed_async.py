@@ -1,0 +1,80 @@
+"""AsyncKeyedPinStore: a keyed store whose server can be asked from an event loop, without a thread."""
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.core.exceptions import SynchronousOnlyOperation
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from multidb.backends.failures import reading, saving
+from multidb.backends.keyed import KeyedPinStore
+from multidb.conf import conf
+from multidb.pins import Pin
+
+# The methods that the twins here go round.
+WITH_TWINS = ("_read", "_write", "_get", "_set", "_keys_to_read", "_keys_to_write", "_may_have_one_of")
+
+
+class AsyncKeyedPinStore(KeyedPinStore):
+    """Asks by the twins ``_aget`` and ``_aset`` on an event loop.
+
+    Where it takes a session that is not loaded, or a project's own function, to tell the keys, a thread asks.
+    """
+
+    async def _astored(self, request: HttpRequest) -> Pin | None:
+        with reading():
+            client = await self._client_for(request)
+            keys = None if client is None else self._told_here(self._keys_to_read, request)
+            if keys is None:
+                return await super()._astored(request)
+            if not keys:
+                return None
+            async with client.in_turn(self.outage):
+                with self._asking():
+                    texts = await self._aget(client, keys)
+        return self._pin_of(self._told(texts))
+
+    async def _asave_here(self, request: HttpRequest, response: HttpResponseBase, pin: Pin) -> None:
+        with saving():
+            client = await self._client_for(request)
+            seconds = min(pin.seconds_left(time.time()), conf.pinning_seconds)
+            keys = None if client is None else self._told_here(self._keys_to_write, request, seconds)
+            if keys is None:
+                await super()._asave_here(request, response, pin)
+            elif keys:
+                text = pin.encode()
+                with self._owing(keys, text, seconds):
+                    async with client.in_turn(self.outage):
+                        with self._asking():
+                            await self._aset(client, keys, text, seconds)
+
+    async def _client_for(self, request: HttpRequest) -> Any:
+        """What can be asked about the client of ``request`` here, or ``None`` where a thread has to ask.
+
+        Django loads sessions in a thread, and a project's own key functions and methods expect one.
+        """
+        if self.client_may_change or self._would_load_session(request) or not self._has_ours(*WITH_TWINS):
+            return None
+        return await self._awaitable()
+
+    def _told_here(self, tell: Callable[..., list[str]], *arguments: Any) -> list[str] | None:
+        """The keys that ``tell`` returns, or ``None`` where that would keep the event loop waiting."""
+        try:
+            return tell(*arguments)
+        except SynchronousOnlyOperation:
+            return None
+
+    @abstractmethod
+    async def _awaitable(self) -> Any:
+        """What can be asked from the event loop that runs, or ``None`` where a thread has to ask."""
+
+    @abstractmethod
+    async def _aget(self, client: Any, keys: list[str]) -> Iterable[str | bytes | None]:
+        """The async twin of ``_get``."""
+
+    @abstractmethod
+    async def _aset(self, client: Any, keys: list[str], text: str, seconds: float) -> None:
+        """The async twin of ``_set``, which raises where not all keys were taken."""

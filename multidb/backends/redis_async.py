@@ -1,0 +1,218 @@
+"""AsyncRedisClient: the server of a RedisClient, asked from an event loop, whose thread waits for nothing."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from contextvars import Context
+from functools import lru_cache
+from typing import Any, NoReturn, TypeVar
+
+from redis import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
+from redis import asyncio as redis_asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError
+
+from multidb.backends.outage import Outage
+from multidb.backends.redis_answers import NONSENSE, as_told, checked
+from multidb.backends.redis_client import RedisClient
+from multidb.backends.redis_connections import UNDISTURBED
+from multidb.backends.redis_conversations import Command, Conversation
+from multidb.pins import PinStoreUnavailable
+
+Result = TypeVar("Result")
+
+# The ways to a server that redis-py has for event loops too.
+CONNECTIONS: Mapping[Any, Any] = {
+    Connection: redis_asyncio.Connection,
+    SSLConnection: redis_asyncio.SSLConnection,
+    UnixDomainSocketConnection: redis_asyncio.UnixDomainSocketConnection,
+}
+
+# What these take as the others do, in every version.
+KNOWN = frozenset(
+    [
+        "client_name",
+        "db",
+        "decode_responses",
+        "encoding",
+        "encoding_errors",
+        "host",
+        "password",
+        "path",
+        "port",
+        "protocol",
+        "socket_keepalive",
+        "ssl_ca_certs",
+        "ssl_cert_reqs",
+        "ssl_certfile",
+        "ssl_check_hostname",
+        "ssl_keyfile",
+        "username",
+    ]
+)
+
+# What is ours to say for both, and what is only of the one.
+OTHERWISE = frozenset(
+    ["himport_registry", "parser_class", "retry", "socket_connect_timeout", "socket_timeout", *UNDISTURBED]
+)
+
+# Connections of one event loop. Hundreds of requests that all connect at once would be too slow for the timeout.
+MOST_AT_ONCE = 16
+
+# By so many seconds an event loop may be late before it is its own fault that an answer was not seen in time.
+LATE_SECONDS = 0.05
+
+# For so many timeouts no answer may be seen, before it is the server's fault all the same.
+MOST_LATE = 2
+
+
+def can_be_awaited(client: RedisClient) -> bool:
+    """Has redis-py a twin for event loops of how ``client``, of no cluster, is connected? Not of Sentinel, and what is
+    a project's own.
+    """
+    pool = client.redis.connection_pool
+    return (
+        type(pool) is ConnectionPool
+        and pool.connection_class.__base__ in CONNECTIONS
+        and pool.connection_kwargs.keys() <= KNOWN | OTHERWISE
+    )
+
+
+class AsyncRedisClient:
+    """Asks the server of ``client``, which ``can_be_awaited``, from the event loop that runs."""
+
+    def __init__(self, client: RedisClient) -> None:
+        self.client = client
+        pool = client.redis.connection_pool
+        known = {name: value for name, value in pool.connection_kwargs.items() if name in KNOWN}
+        limits = {"socket_timeout": client.timeout, "socket_connect_timeout": client.timeout}
+        self.pool = redis_asyncio.ConnectionPool(
+            connection_class=_of_nobody(CONNECTIONS[pool.connection_class.__base__]),
+            **{**known, **UNDISTURBED, **limits, "retry": Retry(NoBackoff(), 0)},
+        )
+        self._redis: Any = redis_asyncio.Redis(connection_pool=self.pool)
+        self._turns = asyncio.Semaphore(MOST_AT_ONCE)
+        self._late_since: float | None = None
+
+    @asynccontextmanager
+    async def in_turn(self, outage: Outage) -> AsyncIterator[None]:
+        """Inside, it is the caller's turn to ask. Raises ``PinStoreUnavailable`` at once while the server rests.
+
+        Nobody is in turn for longer than the timeout, and who was for so long has the server left alone. So all wait
+        for the event loop, if for anything.
+        """
+        if outage.is_resting():
+            raise PinStoreUnavailable
+        async with self._turns:
+            yield
+
+    async def hold(self, conversation: Conversation[Result]) -> Result:
+        """What ``conversation`` comes to. All of it takes the timeout at most.
+
+        Raises ``RedisError`` or ``TimeoutError`` for any failure, and ``PinStoreUnavailable`` where it was the event
+        loop that was late, and not the server.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.client.timeout
+        try:
+            async with asyncio.timeout_at(end):
+                answers: Any = None  # Which begins it.
+                while True:
+                    answers = await self._answers(conversation.send(answers))
+        except StopIteration as ended:
+            self._late_since = None
+            result: Result = ended.value
+            return result
+        except TimeoutError:
+            if self._is_late_itself(loop.time(), end):
+                raise PinStoreUnavailable from None
+            raise
+
+    def _is_late_itself(self, now: float, end: float) -> bool:
+        """Was it the event loop that has not seen an answer by ``end``? It has the benefit of the doubt for a while."""
+        if now <= end + LATE_SECONDS:
+            return False
+        if self._late_since is None:
+            self._late_since = now
+        return now <= self._late_since + MOST_LATE * self.client.timeout
+
+    @property
+    def database(self) -> int:
+        return self.client.database
+
+    def share_server(self, key: str, other: str) -> bool:
+        return True
+
+    def complain(self) -> NoReturn:
+        """As ``RedisClient`` does. What is left on a connection is noticed when that is used again."""
+        raise ConnectionError(NONSENSE) from None
+
+    async def _answers(self, commands: list[Command]) -> list[Any]:
+        with as_told():
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for command in commands:
+                    pipeline.execute_command(*command)
+                return checked(await pipeline.execute(raise_on_error=False))
+
+
+class AsyncRedisClients:
+    """A client for each event loop that is seen again: to connect for one request costs more than a thread.
+
+    Safe in threads, each of which may run loops.
+    """
+
+    def __init__(self) -> None:
+        self._clients: dict[asyncio.AbstractEventLoop, tuple[AsyncRedisClient, AsyncGenerator[None, None]] | None] = {}
+
+    async def get(self, client: RedisClient) -> AsyncRedisClient | None:
+        """The client for the server of ``client``, or ``None`` where a thread has to ask: for the first request of an
+        event loop, which may be its only one, and where it cannot be awaited.
+        """
+        loop = asyncio.get_running_loop()
+        if loop not in self._clients:
+            for each in list(self._clients):
+                if each.is_closed():
+                    self._clients.pop(each, None)
+            self._clients[loop] = None
+            return None
+        known = self._clients.get(loop)
+        if known is not None and known[0].client is client:
+            return known[0]
+        if not can_be_awaited(client):
+            return None
+        made = AsyncRedisClient(client)
+        open_ = self._open(loop, made)
+        self._clients[loop] = made, open_
+        await anext(open_)
+        if known is not None:
+            await known[1].aclose()
+        return made
+
+    async def _open(self, loop: asyncio.AbstractEventLoop, client: AsyncRedisClient) -> AsyncGenerator[None, None]:
+        """A generator that is not exhausted: event loops close those when they shut down, as ``asyncio.run`` does.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.shutdown_asyncgens
+        """
+        try:
+            yield
+        finally:
+            known = self._clients.get(loop)
+            if known is not None and known[0] is client:
+                self._clients.pop(loop, None)
+            await client.pool.disconnect()
+
+
+@lru_cache(maxsize=8)
+def _of_nobody(connection_class: Any) -> Any:
+    """``connection_class``, but for connections that do not keep the context, and so the request, of who opens them."""
+
+    class OfNobody(connection_class):  # type: ignore[misc]  # mypy takes no parameter for a base
+        async def _connect(self) -> None:
+            try:
+                await asyncio.create_task(super()._connect(), context=Context())
+            except BaseException:
+                await self.disconnect(nowait=True)  # Where it was connected in the moment in which it was cancelled.
+                raise
+
+    return OfNobody

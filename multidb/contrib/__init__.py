@@ -1,0 +1,1 @@
+"""What multidb does for other packages: each module is imported only by who uses it."""

@@ -1,0 +1,110 @@
+"""manage.py check: whether the middleware and the routers are there, and in their places."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.checks import CheckMessage, Error, Warning
+from django.db import router
+from django.utils.module_loading import import_string
+
+from multidb.backends import get_pin_store
+from multidb.backends.session import SessionPinStore
+from multidb.conf import conf
+from multidb.managers import ReplicaManager
+from multidb.middleware import PinningRouterMiddleware
+from multidb.routers import PinningReplicaRouter
+from multidb.setting_error import if_possible
+
+# Those of Django that read from the database themselves, on the way in or out, and not only when a view asks.
+READERS = (
+    "django.contrib.auth.middleware.RemoteUserMiddleware",
+    "django.contrib.flatpages.middleware.FlatpageFallbackMiddleware",
+    "django.contrib.redirects.middleware.RedirectFallbackMiddleware",
+    "django.contrib.sites.middleware.CurrentSiteMiddleware",
+)
+
+
+def check_middleware(**kwargs: object) -> list[CheckMessage]:
+    """What is missing in ``MIDDLEWARE`` and ``DATABASE_ROUTERS``, or is in the wrong place there."""
+    middleware = _middleware()
+    return [message for check in (_missing, _place) for message in check(middleware)]
+
+
+def _missing(middleware: list[type]) -> Iterator[CheckMessage]:
+    pins = any(issubclass(each, PinningRouterMiddleware) for each in middleware)
+    routes = any(isinstance(each, PinningReplicaRouter) for each in router.routers)
+    if not pins and callable(if_possible(lambda: conf.routing)):
+        yield Warning(
+            "MULTIDB_ROUTING is a function of the request, but MIDDLEWARE has no PinningRouterMiddleware: nobody asks "
+            "it, and every read goes to the primary.",
+            hint="Add multidb.middleware.PinningRouterMiddleware to MIDDLEWARE, or set True, False or 'dry run'.",
+            id="multidb.W036",
+        )
+    if routes and not pins:
+        yield Warning(
+            "DATABASE_ROUTERS has PinningReplicaRouter, but MIDDLEWARE has no PinningRouterMiddleware: "
+            "nobody is pinned, and a client may miss its own write.",
+            hint="Add multidb.middleware.PinningRouterMiddleware to MIDDLEWARE, after SessionMiddleware.",
+            id="multidb.W004",
+        )
+    if pins and not routes and not _has_replica_managers():
+        yield Warning(
+            "MIDDLEWARE has PinningRouterMiddleware, but nothing routes by its pins: DATABASE_ROUTERS has no "
+            "PinningReplicaRouter, and no model a ReplicaManager.",
+            hint="Add multidb.PinningReplicaRouter to DATABASE_ROUTERS.",
+            id="multidb.W005",
+        )
+
+
+def _place(middleware: list[type]) -> Iterator[CheckMessage]:
+    ours = _first(middleware, lambda each: issubclass(each, PinningRouterMiddleware))
+    sessions = _first(middleware, lambda each: issubclass(each, SessionMiddleware))
+    if ours is None:
+        return
+    if isinstance(if_possible(get_pin_store), SessionPinStore) and (sessions is None or ours < sessions):
+        yield Error(
+            "MULTIDB_PIN_STORE is SessionPinStore, but PinningRouterMiddleware is not after SessionMiddleware in "
+            "MIDDLEWARE: the session is saved before the pin is in it.",
+            hint="Put django.contrib.sessions.middleware.SessionMiddleware before it.",
+            id="multidb.E026",
+        )
+    elif sessions is not None and ours < sessions:
+        yield Warning(
+            "PinningRouterMiddleware is before SessionMiddleware in MIDDLEWARE: what is read between the two is read "
+            "before anybody can tell whose request it is, and a session that is saved is a write of the request.",
+            hint="Put multidb.middleware.PinningRouterMiddleware after it.",
+            id="multidb.W037",
+        )
+    for each in middleware[:ours]:
+        if _reads(each):
+            yield Warning(
+                f"{each.__name__}, which reads from the database, is before PinningRouterMiddleware in MIDDLEWARE: its "
+                "reads go to a replica even for a client that has just written.",
+                hint="Put multidb.middleware.PinningRouterMiddleware before it, and after SessionMiddleware.",
+                id="multidb.W038",
+            )
+
+
+def _first(middleware: list[type], is_it: Callable[[type], bool]) -> int | None:
+    return next((place for place, each in enumerate(middleware) if is_it(each)), None)
+
+
+def _reads(middleware: type) -> bool:
+    """By its name, for some of them cannot be imported where their app is not installed."""
+    return any(f"{base.__module__}.{base.__qualname__}" in READERS for base in middleware.__mro__)
+
+
+def _middleware() -> list[type]:
+    """The classes in ``MIDDLEWARE``; Django reports what cannot be imported when it starts to serve."""
+    found = []
+    for path in settings.MIDDLEWARE:
+        with suppress(ImportError):
+            found.append(import_string(path))
+    return [each for each in found if isinstance(each, type)]
+
+
+def _has_replica_managers() -> bool:
+    return any(isinstance(manager, ReplicaManager) for model in apps.get_models() for manager in model._meta.managers)

@@ -1,0 +1,1 @@
+"""Tests of what multidb does for other packages."""

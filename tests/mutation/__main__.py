@@ -1,0 +1,116 @@
+"""Runs mutants of where reads go and where pins are kept: ``python -m tests.mutation``, at the root of the project.
+
+``python -m tests.mutation pins backends/cookie`` runs those of two modules. Prints each mutant that no test kills and
+that is not in ``docs/testing.md``, of which there may be none for the exit status to be 0. Then, for each module, how
+many mutants there are, how many were killed, how many change only the wording of a message, which are not run, and how
+many are listed.
+"""
+
+import argparse
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.mutation.mutants import Mutant, mutants_of
+from tests.mutation.runner import Runner
+
+PAGE = Path("docs/testing.md")
+
+LIBRARY = Path("multidb")
+NAMES = (
+    "routers",
+    "routes",
+    "atomic_requests",
+    "routing",
+    "request_routing",
+    "lookup",
+    "settling",
+    "rollout",
+    "pins",
+    "middleware",
+)
+
+# What takes long, has servers of its own, or runs the library in other processes, where no mutant is.
+LEFT_OUT = (
+    "tests/contrib",
+    "tests/integration",
+    "tests/test_benchmarks.py",
+    "tests/test_contributing.py",
+    "tests/test_docs.py",
+    "tests/test_example_project.py",
+    "tests/test_example_project_postgres.py",
+    "tests/test_example_project_timeline.py",
+    "tests/test_fuzz.py",
+    "tests/test_interleaved.py",
+    "tests/test_model.py",
+    "tests/test_multidb_status.py",
+    "tests/test_package.py",
+    "tests/test_pytest_plugin.py",
+    "tests/test_readme.py",
+    "tests/test_test.py",
+    "tests/third_parties",
+)
+
+ARGUMENTS = ["-q", "-s", "-p", "no:cacheprovider", "--no-migrations", *(f"--ignore={path}" for path in LEFT_OUT)]
+
+
+class Report:
+    """What became of the mutants. ``page`` has those of which it is known why no test kills them."""
+
+    def __init__(self, page: str) -> None:
+        self._page = page
+        self._counts: dict[str, Counter[str]] = {}
+        self.unlisted = 0
+
+    def note(self, mutant: Mutant, killer: str) -> None:
+        """``mutant`` was killed by the test ``killer``, or survived if that is empty."""
+        self.count(mutant, "killed" if killer else "survived")
+        if not killer and str(mutant) not in self._page:
+            self.unlisted += 1
+            sys.stdout.write(f"{mutant.path}:{mutant.lines[0]} {mutant}\n")
+            sys.stdout.flush()
+
+    def count(self, mutant: Mutant, outcome: str) -> None:
+        self._counts.setdefault(str(mutant.path), Counter())[outcome] += 1
+
+    def __str__(self) -> str:
+        titles = ["| module | mutants | killed | wording | listed |", "| --- | ---: | ---: | ---: | ---: |"]
+        rows = [_row(f"`{path}`", counts) for path, counts in self._counts.items()]
+        return "\n".join([*titles, *rows, _row("all", sum(self._counts.values(), Counter()))])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
+    parser.add_argument("modules", nargs="*", help="such as pins or backends/cookie (all)")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="mutants at once (one each processor)")
+    options = parser.parse_args()
+    report = Report(PAGE.read_text())
+    runner = Runner(_to_run(options.modules, report), options.processes, report.note)
+    status = pytest.main(ARGUMENTS, plugins=[runner])
+    sys.stdout.write(f"{report}\n")
+    return int(status) or min(report.unlisted, 1)
+
+
+def _to_run(modules: list[str], report: Report) -> Iterator[Mutant]:
+    """The mutants of ``modules``, but those of wording, which are only counted."""
+    paths = [LIBRARY / f"{name}.py" for name in NAMES] + sorted((LIBRARY / "backends").glob("*.py"))
+    for path in paths:
+        if modules and str(path.relative_to(LIBRARY).with_suffix("")) not in modules:
+            continue
+        for mutant in mutants_of(path):
+            if mutant.is_wording:
+                report.count(mutant, "wording")
+            else:
+                yield mutant
+
+
+def _row(name: str, counts: Counter[str]) -> str:
+    return f"| {name} | {counts.total()} | {counts['killed']} | {counts['wording']} | {counts['survived']} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

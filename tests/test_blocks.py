@@ -1,0 +1,139 @@
+"""Each block of code in README.md and under docs/ is run by a test, or says on its marker why it cannot be."""
+
+import pkgutil
+import re
+from importlib.util import find_spec
+from itertools import chain
+
+import pytest
+
+from multidb.checks import SETTINGS
+from tests.blocks import ROOT, Block, blocks, pages
+from tests.test_how_to import ACCEPTED
+
+REFUSAL = "not run: "
+
+# Which test runs which block: the page, the markers, and the function that asks for them.
+RUN_BY = {
+    ("README.md", "settings"): "test_readme.py::test_a_project_set_up_from_the_readme_works_with_each_store",
+    ("README.md", "replayed"): "test_how_to.py::test_the_two_lines_for_postgresql_are_what_they_say",
+    ("docs/board.md", "curl"): "test_example_project.py::test_the_curl_lines_of_the_docs_work_as_printed",
+    ("docs/how-to/admin.md", "admin"): "test_how_to.py::test_a_list_of_the_admin_is_read_from_a_replica",
+    ("docs/how-to/api-clients.md", "key"): "test_how_to.py::test_a_key_of_your_own_pins_clients_by_their_header",
+    ("docs/how-to/api-clients.md", "settings of the key"): (
+        "test_how_to.py::test_a_key_of_your_own_pins_clients_by_their_header"
+    ),
+    (
+        "docs/how-to/several-primaries.md",
+        "router",
+    ): "test_how_to.py::test_a_model_is_read_from_replicas_of_its_primary",
+    (
+        "docs/how-to/several-primaries.md",
+        "settings",
+    ): "test_how_to.py::test_a_model_is_read_from_replicas_of_its_primary",
+    ("docs/observing.md", "explain"): "test_docs.py::test_the_header_and_the_log_say_where_reads_went",
+    ("docs/observing.md", "logging"): "test_docs.py::test_the_header_and_the_log_say_where_reads_went",
+    ("docs/observing.md", "toolbar"): "test_docs.py::test_the_panel_shows_reads_in_the_toolbar",
+    ("docs/observing.md", "prometheus"): "test_docs.py::test_the_exporter_and_the_signal_count",
+    ("docs/observing.md", "view"): "test_docs.py::test_the_exporter_and_the_signal_count",
+    ("docs/observing.md", "signal"): "test_docs.py::test_the_exporter_and_the_signal_count",
+    ("docs/pins.md", "ignore"): "test_how_to.py::test_an_app_a_field_and_a_model_can_be_ignored",
+    ("docs/rolling-out.md", "modes"): "test_how_to.py::test_each_mode_is_one",
+    ("docs/rolling-out.md", "rollout"): "test_docs.py::test_a_function_decides_for_whom_reads_are_routed",
+    ("docs/rolling-out.md", "view"): "test_docs.py::test_a_view_can_have_a_mode_of_its_own",
+    ("docs/routing.md", "views"): "test_how_to.py::test_a_view_says_what_its_method_does_not",
+    (
+        "docs/security.md",
+        "rights",
+    ): "test_security.py::test_the_rights_that_the_page_names_are_all_that_the_store_needs",
+    ("docs/security.md", "rights in a cluster"): (
+        "test_security.py::test_the_rights_that_the_page_names_are_all_that_the_store_needs"
+    ),
+    ("docs/status.md", "command"): "test_how_to.py::test_the_status_can_be_asked_from_a_shell_and_from_python",
+    ("docs/status.md", "json"): "test_how_to.py::test_the_status_can_be_asked_from_a_shell_and_from_python",
+    ("docs/status.md", "snapshot"): "test_how_to.py::test_the_status_can_be_asked_from_a_shell_and_from_python",
+    ("docs/stores.md", "redis"): "test_readme.py::test_a_project_set_up_from_the_readme_works_with_each_store",
+    ("docs/stores.md", "store"): "test_readme.py::test_the_store_that_is_written_in_the_docs_works",
+    ("docs/tasks.md", "celery"): "test_how_to.py::test_the_modules_of_celery_find_each_other",
+    ("docs/tasks.md", "celery package"): "test_how_to.py::test_the_modules_of_celery_find_each_other",
+    ("docs/tasks.md", "celery task"): "test_how_to.py::test_the_modules_of_celery_find_each_other",
+    ("docs/tasks.md", "queue"): "test_how_to.py::test_a_queue_in_a_table_is_read_from_the_primary",
+    (
+        "docs/third-parties.md",
+        "fresh tokens",
+    ): "test_how_to.py::test_what_is_printed_is_in_the_sites_of_the_tests",
+    ("docs/third-parties.md", "ninja"): "test_how_to.py::test_what_is_printed_is_in_the_sites_of_the_tests",
+    **dict.fromkeys(ACCEPTED, "test_how_to.py::test_settings_are_accepted_and_a_site_serves_with_them"),
+    **dict.fromkeys(
+        [
+            ("docs/test-kit.md", f"notes/{name}.py")
+            for name in ("test_reads", "test_pins", "test_lag", "test_with_fixtures")
+        ],
+        "test_pytest_plugin.py::test_the_examples_of_the_documentation_run_as_printed",
+    ),
+}
+
+# Where each block is run in its turn.
+RUN_WHOLE = {"docs/tutorial.md": "test_tutorial.py::test_it_ends_in_a_working_site_with_each_store"}
+
+
+def written() -> list[Block]:
+    """All blocks but the directives of Sphinx, which are part of the site, and run when that is made."""
+    return [each for each in chain.from_iterable(map(blocks, pages())) if not each.language.startswith("{")]
+
+
+def test_each_block_is_run_or_says_why_it_cannot_be() -> None:
+    others = [each for each in written() if each.page not in RUN_WHOLE and (each.page, each.marker) not in RUN_BY]
+    unexplained = [each for each in others if not re.match(f"{REFUSAL}.+", each.marker)]
+    assert [f"{each.page}:{each.line}" for each in unexplained] == []
+
+
+def test_each_block_that_is_listed_is_there_once() -> None:
+    found = [(each.page, each.marker) for each in written() if (each.page, each.marker) in RUN_BY]
+    assert sorted(found) == sorted(RUN_BY)
+
+
+@pytest.mark.parametrize(
+    ("page", "test"), sorted({*((page, test) for (page, _), test in RUN_BY.items()), *RUN_WHOLE.items()})
+)
+def test_each_test_that_is_named_is_there_and_reads_the_page(page: str, test: str) -> None:
+    file, _, name = test.partition("::")
+    code = (ROOT / "tests" / file).read_text()
+    assert re.search(rf"^(async )?def {name}\(", code, re.MULTILINE)
+    assert page in code or f'"docs" / "{page.removeprefix("docs/")}"' in code
+
+
+def test_each_command_in_the_text_names_a_file_that_is_there() -> None:
+    """Those between backticks, most of which run for long."""
+    in_text = re.compile(
+        r"`(?:nice )?(?:\.venv/bin/)?(?:python3? )?(\./run\.sh|benchmarks/\w+\.py|-m tests\.\w+)[^`]*`"
+    )
+    named = {command for page in pages() for command in in_text.findall((ROOT / page).read_text())}
+    paths = {command: ROOT / command.removeprefix("-m ").replace("tests.", "tests/") for command in named}
+    assert len(named) > 8
+    assert [command for command, path in paths.items() if not path.exists()] == []
+
+
+def test_each_setting_in_the_text_is_one() -> None:
+    known = {*SETTINGS, "MULTIDB_"}
+    named = {(page, name) for page in pages() for name in re.findall(r"`(MULTIDB_[A-Z_]*)", (ROOT / page).read_text())}
+    assert len(named) > 100
+    assert sorted(each for each in named if each[1] not in known) == []
+
+
+def test_each_name_in_the_text_is_there() -> None:
+    """Modules, and what is in them; that of Django's tasks where Django has those."""
+    dotted = re.compile(r"`((?!multidb\.[EW]\d)multidb(?:\.[A-Za-z]\w*)+)")
+    named = {(page, name) for page in pages() for name in dotted.findall((ROOT / page).read_text())}
+    assert len(named) > 30
+    if find_spec("django.tasks") is None:
+        named = {each for each in named if not each[1].startswith("multidb.contrib.tasks")}
+    assert sorted(each for each in named if not is_there(each[1])) == []
+
+
+def is_there(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True

@@ -1,0 +1,60 @@
+"""What CONTRIBUTING.md has a newcomer do works to the letter."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+PAGE = (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def block(name: str) -> str:
+    """The block of code that follows ``<!-- name -->``."""
+    found = re.search(rf"<!-- {name} -->\n```\w+\n(.*?)```", PAGE, re.DOTALL)
+    assert found, name
+    return found[1]
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The project with the store of the page, on which the contract of the stores runs."""
+    for name in ("multidb", "tests", "example_project"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "var"))
+    for name in ("pyproject.toml", "pytest_multidb.py"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "multidb" / "backends" / "files.py").write_text(block("store"))
+    conftest = tmp_path / "tests" / "conftest.py"
+    for change in block("contract").split("\n\n"):
+        lines = change.splitlines()
+        before, after = ("\n".join(line[1:] for line in lines if line[0] == sign) for sign in "-+")
+        if after not in conftest.read_text():  # As it is where somebody has followed the page.
+            assert conftest.read_text().count(f"\n{before}\n") == 1
+            conftest.write_text(conftest.read_text().replace(f"\n{before}\n", f"\n{after}\n"))
+    return tmp_path
+
+
+def run_in(clone: Path) -> tuple[int, str]:
+    """The exit status of the command of the page, and the end of what it prints."""
+    command = block("run").replace(".venv/bin/python", sys.executable).split()
+    ended = subprocess.run([*command, "-p", "no:cacheprovider"], cwd=clone, capture_output=True, text=True, check=False)
+    return ended.returncode, ended.stdout.splitlines()[-1]
+
+
+def test_the_store_of_the_page_does_what_every_store_does(clone: Path) -> None:
+    status, end = run_in(clone)
+    passed = re.search(r"(\d+) passed", end)
+    assert (status, passed is not None and int(passed[1]) > 20) == (0, True), end
+
+
+def test_the_contract_finds_a_store_that_keeps_nothing(clone: Path) -> None:
+    store = clone / "multidb" / "backends" / "files.py"
+    line = "            Path(path).replace(self._path(key))\n"
+    assert line in store.read_text()
+    store.write_text(store.read_text().replace(line, ""))
+    status, end = run_in(clone)
+    assert (status, "failed" in end) == (1, True), end

@@ -1,0 +1,389 @@
+"""Where reads of a request go is settled once, and decided again as soon as something could send them elsewhere."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextvars import copy_context
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.sessions.models import Session
+from django.db import connections, router, transaction
+from django.http import HttpRequest
+from django.test import RequestFactory
+from django.utils.functional import SimpleLazyObject, empty
+
+from multidb import PinningReplicaRouter, routing
+from multidb.pinning import unpin_this_thread, use_primary_db, use_replica
+from multidb.pins import Pin, PinStoreUnavailable
+from multidb.request_routing import RequestRouting
+from multidb.routes import Route
+from multidb.routing import Scope
+from tests.conftest import REPLICAS
+from tests.models import Book, Post
+
+# In no transaction but those that a test opens.
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
+
+class Store:
+    """A pin store of a pin for one user, or for everybody, that counts how often it is asked."""
+
+    client_may_change = False
+
+    def __init__(self, pin: Pin | None = None, of: str = "", knows_clients: bool = False) -> None:
+        self.knows_clients = knows_clients
+        self.loads = 0
+        self._pin = pin
+        self._of = of
+
+    def client(self, request: HttpRequest) -> list[str]:
+        user = request.__dict__.get("user")
+        is_known = user is not None and getattr(user, "_wrapped", user) is not empty
+        return [user.pk] if self.knows_clients and is_known else []
+
+    def load(self, request: HttpRequest) -> Pin | None:
+        self.loads += 1
+        if isinstance(self._pin, Exception):
+            raise self._pin
+        return self._pin if not self._of or self._of in self.client(request) else None
+
+
+@pytest.fixture
+def decisions(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The model of each read for which the rules were gone through."""
+    decided: list[Any] = []
+    route = PinningReplicaRouter.route
+
+    def noted(self: PinningReplicaRouter, model: Any, primary: str) -> tuple[str, str]:
+        decided.append(model)
+        return route(self, model, primary)
+
+    monkeypatch.setattr(PinningReplicaRouter, "route", noted)
+    return decided
+
+
+def begin(store: Store | None = None, writes: bool = False, **attributes: Any) -> RequestRouting:
+    request = RequestFactory().get("/")
+    vars(request).update(attributes)
+    state = RequestRouting(request, store or Store(), writes)
+    routing.resume(Scope(state))
+    return state
+
+
+def read(model: Any = Post) -> str:
+    return router.db_for_read(model)
+
+
+PINNED = Pin.on(["default"], 2**33)
+
+
+@pytest.mark.parametrize(
+    ("state", "alias"),
+    [
+        (lambda: begin(), None),
+        (lambda: begin(Store(PINNED)), "default"),
+        (lambda: begin(writes=True), "default"),
+        (lambda: begin().declare_write(), "default"),
+        (lambda: begin().observe_write("default", None), "default"),
+        (lambda: begin(Store(knows_clients=True)), None),
+        (lambda: begin(Store(PINNED, knows_clients=True)), "default"),
+    ],
+    ids=["unpinned", "pinned", "method", "declared", "wrote", "unpinned, keyed", "pinned, keyed"],
+)
+def test_of_many_reads_one_is_decided(decisions: list[Any], state: Callable[[], Any], alias: str | None) -> None:
+    state()
+    aliases = {read() for _ in range(10)}
+    assert aliases == {alias} if alias else len(aliases) == 1 and aliases < set(REPLICAS)
+    assert decisions == [Post]
+    read(Book)
+    read(Book)
+    assert decisions == [Post, Book]
+
+
+def test_with_no_replica_one_is_decided_too(decisions: list[Any], settings: Any) -> None:
+    settings.REPLICA_DATABASES = []
+    begin()
+    assert [read() for _ in range(3)] == ["default"] * 3
+    assert decisions == [Post]
+
+
+def test_a_session_is_read_from_the_primary_each_time(decisions: list[Any]) -> None:
+    begin()
+    assert [read(Session) for _ in range(3)] == ["default"] * 3
+    assert read() in REPLICAS
+    assert decisions == [Session, Post]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state.declare_write(),
+        lambda state: state.observe_write("default", None),
+        lambda state: state.observe_write("default", Post._meta.db_table),
+    ],
+    ids=["declared", "observed", "ignored"],
+)
+def test_a_write_sends_the_reads_that_follow_to_the_primary(change: Callable[[RequestRouting], None]) -> None:
+    state = begin()
+    assert read() in REPLICAS
+    change(state)
+    assert read() == "default"
+
+
+def test_a_view_that_says_it_reads_sends_them_to_a_replica() -> None:
+    state = begin(writes=True)
+    assert read() == "default"
+    state.declare_read()
+    assert read() in REPLICAS
+
+
+def test_a_transaction_sends_them_to_the_primary_as_long_as_it_is_open() -> None:
+    begin()
+    replica = read()
+    assert replica in REPLICAS
+    with transaction.atomic():
+        assert read() == "default"
+        with transaction.atomic():
+            assert read() == "default"
+        assert read() == "default"
+    assert read() == replica
+    connections["default"].set_autocommit(False)
+    assert read() == "default"
+    connections["default"].set_autocommit(True)
+    assert read() == replica
+
+
+class TestInTheTransactionOfTheRequest:
+    """That which ``ATOMIC_REQUESTS`` opens around the view, and nothing else does."""
+
+    @pytest.fixture(autouse=True)
+    def _atomic_requests(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
+
+    def test_one_is_decided_and_another_transaction_sends_them_to_the_primary(self, decisions: list[Any]) -> None:
+        def view() -> None:
+            replica = read()
+            assert replica in REPLICAS
+            assert read() == replica
+            assert decisions == [Post]
+            with transaction.atomic():
+                assert read() == "default"
+            assert read() == replica
+
+        begin(resolver_match=SimpleNamespace(func=view))
+        transaction.atomic(using="default")(view)()
+        with transaction.atomic():
+            assert read() == "default"
+
+
+def test_a_block_that_forces_a_database_is_obeyed_before_and_after() -> None:
+    begin()
+    with use_primary_db:
+        assert read() == "default"
+    replica = read()
+    assert replica in REPLICAS
+    with use_primary_db:
+        assert read() == "default"
+    assert read() == replica
+    begin(Store(PINNED))
+    assert read() == "default"
+    with use_replica:
+        assert read() in REPLICAS
+    unpin_this_thread()
+    assert read() in REPLICAS
+
+
+def test_a_transaction_of_another_thread_is_its_own() -> None:
+    """Also where that thread has got the number of one that has read before."""
+    begin()
+    replica = read()
+    found: list[str] = []
+
+    def in_transaction() -> None:
+        found.append(read())
+        with transaction.atomic():
+            found.append(read())
+        connections.close_all()
+
+    def without() -> None:
+        found.append(read())
+        connections.close_all()
+
+    for target in (in_transaction, without, in_transaction):
+        thread = threading.Thread(target=copy_context().run, args=(target,))
+        thread.start()
+        thread.join()
+    assert found == [replica, "default", replica, replica, "default"]
+    assert read() == replica
+
+
+class TestAUserWhoIsKnownOnlyLater:
+    """A store that files pins under users is asked again then, and the reads that follow go by what it says."""
+
+    user = SimpleNamespace(pk="42")
+
+    def store(self) -> Store:
+        return Store(PINNED, of="42", knows_clients=True)
+
+    def test_one_who_logs_in(self) -> None:
+        state, store = begin(store := self.store()), store
+        assert read() in REPLICAS
+        assert read() in REPLICAS
+        vars(state._request)["user"] = self.user
+        assert read() == "default"
+        assert store.loads == 2
+
+    def test_one_who_is_lazy(self, decisions: list[Any]) -> None:
+        user = SimpleLazyObject(lambda: self.user)
+        begin(store := self.store(), user=user)
+        assert read() in REPLICAS
+        assert read() in REPLICAS
+        assert user.pk == "42"
+        assert read() == "default"
+        assert store.loads == 2
+        assert decisions == [Post] * 2
+
+    def test_one_who_is_another_for_a_while(self) -> None:
+        """Their pin holds for all that the request reads from then on."""
+        state = begin(self.store())
+        assert read(Book) in REPLICAS
+        vars(state._request)["user"] = self.user
+        assert read(Post) == "default"
+        del vars(state._request)["user"]
+        assert read(Book) == "default"
+
+    def test_one_whom_another_thread_loads_while_the_pin_is_looked_up(self) -> None:
+        store = self.store()
+        state = begin(store)
+        load = store.load
+
+        def load_meanwhile(request: HttpRequest) -> Pin | None:
+            pin = load(request)
+            vars(request)["user"] = self.user
+            return pin
+
+        store.load = load_meanwhile
+        assert read() in REPLICAS
+        store.load = load
+        assert read() == "default"
+        assert state.pin_reason("default")
+
+    def test_one_whom_another_thread_loads_while_the_replica_is_chosen(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        state = begin(self.store())
+        replica = state.replica
+
+        def replica_meanwhile(primary: str) -> str:
+            vars(state._request)["user"] = self.user
+            return replica(primary)
+
+        monkeypatch.setattr(state, "replica", replica_meanwhile)
+        assert read() in REPLICAS
+        assert read() == "default"
+
+    def test_one_who_is_lazy_and_made_another(self) -> None:
+        user = SimpleLazyObject(lambda: SimpleNamespace(pk="7"))
+        begin(self.store(), user=user)
+        assert user.pk == "7"
+        assert read() in REPLICAS
+        user._wrapped = self.user
+        assert read() == "default"
+
+
+async def test_on_an_event_loop_one_is_decided(decisions: list[Any]) -> None:
+    """No task can open a transaction there."""
+    begin()
+    assert len({read() for _ in range(3)}) == 1
+    assert decisions == [Post]
+
+
+async def test_each_is_where_tasks_may_open_transactions(decisions: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On connections of their own. In a thread one is, all the same."""
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    begin()
+    assert len({read() for _ in range(3)}) == 1
+    assert decisions == [Post] * 3
+    connections.close_all()
+    await sync_to_async(read)()
+    await sync_to_async(read)()
+    assert decisions == [Post] * 4
+
+
+def test_what_is_no_class_is_decided_each_time(decisions: list[Any]) -> None:
+    """As an object is, which may have no hash."""
+    begin()
+    post = Post()
+    assert read(post) == read(post)
+    assert [each is post for each in decisions] == [True, True]
+
+
+@pytest.mark.parametrize("store", [Store(PinStoreUnavailable()), Store(knows_clients=True)], ids=["down", "custom key"])
+def test_what_may_be_otherwise_at_the_next_read_is_decided_each_time(decisions: list[Any], store: Store) -> None:
+    store.client_may_change = store.knows_clients
+    begin(store)
+    assert len({read() for _ in range(3)}) == 1
+    assert decisions == [Post] * 3
+
+
+def test_a_pin_with_a_position_is_compared_with_the_replica_each_time(decisions: list[Any], settings: Any) -> None:
+    settings.MULTIDB_PINNING_UNTIL = "replayed"
+    begin(Store(Pin.on({"default": {"posts": "F" * 16}}, 2**33)))
+    assert [read() for _ in range(3)] == ["default"] * 3
+    assert decisions == [Post] * 3
+
+
+def test_the_reasons_that_are_noted_are_those_of_the_rules() -> None:
+    """From the moment that somebody notes them, and in their order also where the database is the same."""
+    state = begin(Store(PINNED))
+    read()
+    noted: list[Route] = []
+    state.note_reads(noted)
+    read()
+    read()
+    with transaction.atomic():
+        read()
+    read()
+    assert [route.reason for route in noted] == ["pinned", "pinned", "transaction", "pinned"]
+    assert noted[0] == Route("default", "pinned", Post, "default")
+    more: list[Route] = []
+    state.note_reads(more)
+    read()
+    assert [len(noted), len(more)] == [5, 1]
+
+
+class TestOtherRouters:
+    def test_a_model_s_primary_is_asked_for_each_time(self, settings: Any) -> None:
+        asked: list[dict[str, Any]] = []
+
+        class Later:
+            def db_for_write(self, model: Any, **hints: Any) -> str | None:
+                asked.append(hints)
+                return "elsewhere" if hints else None
+
+        settings.DATABASE_ROUTERS = ["multidb.PinningReplicaRouter", Later()]
+        begin()
+        assert read() in REPLICAS
+        assert router.routers[0].db_for_read(Post, instance=Post()) is None
+        assert read() in REPLICAS
+        assert len(asked) == 3
+
+    def test_one_that_decides_otherwise_is_asked_each_time(self, settings: Any) -> None:
+        class Turns(PinningReplicaRouter):
+            def route(self, model: Any, primary: str) -> tuple[str, str]:
+                return next(aliases), "replica"
+
+        aliases: Iterator[str] = iter(REPLICAS)
+        settings.DATABASE_ROUTERS = [Turns()]
+        begin()
+        assert [read(), read()] == REPLICAS
+
+    def test_one_router_does_not_answer_for_another(self, settings: Any) -> None:
+        class Elsewhere(PinningReplicaRouter):
+            def primary_for(self, model: Any, **hints: Any) -> str:
+                return "elsewhere"
+
+        begin()
+        assert read() in REPLICAS
+        assert Elsewhere().db_for_read(Post) is None
+        assert read() in REPLICAS

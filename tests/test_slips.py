@@ -1,0 +1,143 @@
+"""Each likely slip of who follows the tutorial leads to a message that names what mends it."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.blocks import ROOT, blocks
+from tests.test_tutorial import PAGE
+
+SESSIONS = '"django.contrib.sessions.middleware.SessionMiddleware"'
+PLACE = f"MIDDLEWARE.index({SESSIONS}) + 1"
+OURS = re.compile(r"MIDDLEWARE\.insert\(.*?\n\)\n", re.DOTALL)
+REMOTE_USER_SECOND = 'MIDDLEWARE.insert(1, "django.contrib.auth.middleware.RemoteUserMiddleware")'
+REDIS = ":6379/0"
+NOBODY_LISTENS = ":1/0"
+
+
+class Site:
+    """The project of the tutorial, as it is when all is set that all readers set, and what those of one store do."""
+
+    def __init__(self, folder: Path, store: str = "") -> None:
+        self._folder = folder
+        self._run("-m", "django", "startproject", "mysite", ".")
+        self._run("manage.py", "startapp", "notes")
+        for found in blocks(PAGE):
+            what, _, rest = found.marker.partition(" ")
+            name, _, of = rest.partition(": ")
+            if what in ("write", "append") and of in ("", store):
+                with (folder / name).open("w" if what == "write" else "a") as file:
+                    file.write(f"\n{found.text}")
+
+    def slip(self, change: Callable[[str], str]) -> None:
+        settings = self._folder / "mysite" / "settings.py"
+        before = settings.read_text()
+        settings.write_text(change(before))
+        assert settings.read_text() != before
+
+    def says(self, *command: str) -> str:
+        """All that ``manage.py command`` prints, in one line."""
+        return " ".join(self._run("manage.py", *command, must_pass=False).split())
+
+    def _run(self, *arguments: str, must_pass: bool = True) -> str:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PYTEST", "DJANGO"))}
+        ended = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self._folder,
+            env={**kept, "PYTHONPATH": f"{self._folder}:{ROOT}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=must_pass,
+        )
+        return ended.stdout
+
+
+def replaced(old: str, new: str) -> Callable[[str], str]:
+    return lambda text: text.replace(old, new)
+
+
+def added(line: str) -> Callable[[str], str]:
+    return lambda text: f"{text}\n{line}\n"
+
+
+SLIPS = {
+    "the middleware is forgotten": (
+        lambda text: OURS.sub("", text),
+        ["multidb.W004", "nobody is pinned", "Add multidb.middleware.PinningRouterMiddleware to MIDDLEWARE"],
+    ),
+    "the middleware is before the sessions": (
+        replaced(PLACE, "0"),
+        ["multidb.W037", "before SessionMiddleware", "Put multidb.middleware.PinningRouterMiddleware after it"],
+    ),
+    "the middleware is after one that reads": (
+        added(f"MIDDLEWARE.insert(0, MIDDLEWARE.pop(MIDDLEWARE.index({SESSIONS})))\n{REMOTE_USER_SECOND}"),
+        ["multidb.W038", "RemoteUserMiddleware, which reads", "Put multidb.middleware.PinningRouterMiddleware before"],
+    ),
+    "the router is forgotten": (
+        replaced('DATABASE_ROUTERS = ["multidb.PinningReplicaRouter"]', "DATABASE_ROUTERS = []"),
+        ["multidb.W005", "Add multidb.PinningReplicaRouter to DATABASE_ROUTERS"],
+    ),
+    "the alias of a replica is misspelt": (
+        replaced('REPLICA_DATABASES = ["replica-1", "replica-2"]', 'REPLICA_DATABASES = ["replica-1", "replcia-2"]'),
+        ["multidb.E002", "'replcia-2', which is not in DATABASES", "Allowed: 'default', 'replica-1', 'replica-2'"],
+    ),
+    "the alias of a database is misspelt": (
+        replaced('for alias in ["replica-1", "replica-2"]', 'for alias in ["replica-1", "replcia-2"]'),
+        ["multidb.E002", "'replica-2', which is not in DATABASES", "Allowed: 'default', 'replica-1', 'replcia-2'"],
+    ),
+    "the setting for replicas is misspelt": (
+        replaced("REPLICA_DATABASES =", "REPLICAS_DATABASES ="),
+        ["multidb.W001", "REPLICA_DATABASES names no replicas", "Name the aliases"],
+    ),
+    "a setting is misspelt": (
+        added("MULTIDB_PINING_SECONDS = 5"),
+        ["multidb.W010", "has no effect", "Did you mean MULTIDB_PINNING_SECONDS?"],
+    ),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_the_check_says_what_mends_it(slip: str, tmp_path: Path) -> None:
+    change, words = SLIPS[slip]
+    site = Site(tmp_path)
+    site.slip(change)
+    said = site.says("check")
+    assert [word for word in words if word not in said] == [], said
+
+
+def test_a_middleware_before_the_sessions_stops_a_site_that_keeps_pins_in_them(tmp_path: Path) -> None:
+    site = Site(tmp_path, "session")
+    site.slip(replaced(PLACE, "0"))
+    said = site.says("check")
+    assert "multidb.E026" in said
+    assert "Put django.contrib.sessions.middleware.SessionMiddleware before it" in said
+
+
+def test_a_redis_that_does_not_run_is_named_by_the_check_and_the_status(tmp_path: Path) -> None:
+    site = Site(tmp_path, "redis")
+    site.slip(replaced(REDIS, NOBODY_LISTENS))
+    said = site.says("check")
+    assert "multidb.W039" in said
+    assert "Connection refused" in said
+    assert "Start it, or name its address in LOCATION of the cache 'pins' in CACHES" in said
+    assert "pin store: ConnectionError: Error 111 connecting to 127.0.0.1:1. Connection refused" in site.says(
+        "multidb_status"
+    )
+
+
+def test_without_a_slip_there_is_nothing_to_say(tmp_path: Path) -> None:
+    assert Site(tmp_path).says("check") == "System check identified no issues (0 silenced)."
+
+
+def test_each_message_is_in_the_table_of_checks() -> None:
+    """And no other is."""
+    code = "".join(path.read_text() for path in sorted((ROOT / "multidb").rglob("*.py")))
+    page = (ROOT / "docs" / "reference" / "checks.md").read_text()
+    given = re.findall(r'"(multidb\.[EW]\d{3})"', code)
+    assert re.findall(r"^\| `(multidb\.[EW]\d{3})`", page, re.MULTILINE) == sorted(set(given))

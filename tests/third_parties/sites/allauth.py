@@ -1,0 +1,10 @@
+from django.urls import include, path
+
+from tests.third_parties import views
+
+urlpatterns = [
+    path("accounts/", include("allauth.urls")),
+    path("posts", views.posts_of_whom),
+    path("aposts", views.aposts_of_whom),
+    path("post", views.post),
+]

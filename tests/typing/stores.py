@@ -1,0 +1,55 @@
+"""A store of a project's own: two short methods, of which the base class says what they are given and return."""
+
+from collections.abc import Iterable
+from typing import assert_type
+
+from django.core.checks import CheckMessage
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from multidb.backends import get_pin_store
+from multidb.backends.base import PinStore
+from multidb.backends.redis import RedisPinStore
+from multidb.pins import Pin
+
+
+class OwnPinStore(PinStore):
+    def __init__(self, *, header: str = "X-Client") -> None:
+        self.header = header
+
+    def _read(self, request: HttpRequest) -> Iterable[str | None]:
+        return [request.headers.get(self.header)]
+
+    def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> None:
+        response.headers[self.header] = text
+
+    def check(self) -> list[CheckMessage]:
+        return super().check()
+
+
+class Misspelt(PinStore):
+    def _read(self, request: HttpRequest) -> int:  # type: ignore[override]  # texts are wanted
+        return 1
+
+
+def of_stores(request: HttpRequest, response: HttpResponseBase, pin: Pin) -> None:
+    store = get_pin_store()
+    assert_type(store, PinStore)
+    assert_type(store.load(request), Pin | None)
+    store.save(request, response, pin)
+    store.save(request, pin)  # type: ignore[call-arg]  # the response is missing
+    RedisPinStore(alias="pins", timeout=1, keys=["user"])
+    RedisPinStore(timeout="1")  # type: ignore[arg-type]  # seconds are a number
+
+
+async def of_twins(request: HttpRequest, response: HttpResponseBase, pin: Pin) -> None:
+    assert_type(await get_pin_store().aload(request), Pin | None)
+    await get_pin_store().asave(request, response, pin)
+
+
+def of_pins(pin: Pin) -> None:
+    assert_type(pin.merge(None), Pin)
+    assert_type(pin.encode(), str)
+    assert_type(Pin.decode("{}"), Pin | None)
+    assert_type(Pin.on(["default"], 1.0), Pin)
+    pin.holds = {}  # type: ignore[misc]  # a pin is a value

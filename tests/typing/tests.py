@@ -1,0 +1,44 @@
+"""What a project's own tests need."""
+
+from typing import Any, assert_type
+
+from django.test import Client, TestCase
+
+from multidb.pins import Pin
+from multidb.routes import Route
+from multidb.test import (
+    RoutingTestMixin,
+    aassert_pinned,
+    assert_not_pinned,
+    assert_pinned,
+    assert_reads_from,
+    captured_routes,
+    lagging,
+)
+
+
+def of_reads() -> None:
+    with captured_routes() as routes:
+        assert_type(routes, list[Route])
+    with assert_reads_from("replica-1") as routes:
+        assert_type([each.reason for each in routes], list[str])
+
+
+def of_pins(response: Any) -> None:
+    assert_type(assert_pinned(response), Pin)
+    assert_not_pinned(response)
+
+
+async def of_pins_in_async_tests(response: Any) -> None:
+    assert_type(await aassert_pinned(response), Pin)
+
+
+def of_lag() -> None:
+    with lagging("replica-1", seconds=1.5) as replicas:
+        assert_type(replicas, lagging)
+    lagging(seconds="1")  # type: ignore[arg-type]  # seconds are a number
+
+
+class Posts(RoutingTestMixin, TestCase):
+    def test_posting_pins(self) -> None:
+        assert_type(self.assertPinned(Client().post("/")), Pin)
