@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from costs import asynchronous, growth, imports, instructions, memory, routing, 
 from costs.databases import sqlite
 from costs.options import Options, parsed
 from costs.peers import Peer
+from costs.redis_store import on_redis
 from costs.report import Row, Table, Unavailable
 from costs.rounds import Figures, interleaved
 from costs.subjects import CONSTANT, OTHER, OURS, PLAIN, PREDECESSOR, Subject
@@ -111,11 +112,21 @@ def test_a_site_that_cannot_serve_is_left_out_and_said_why(one_measure: None) ->
     assert re.match(r"broken is left out: it does not work with this Django \(ImportError: .*\)", table.notes[1])
 
 
-def test_a_site_that_pins_knows_its_own_cookie() -> None:
-    """What is measured as a pinned request is one: the cookie is there, and reads go to the primary by it."""
+@pytest.fixture
+def redis(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    yield from started_servers(request, RedisServer)
+
+
+@pytest.mark.parametrize("store", ["cookie", "Redis"])
+def test_a_site_pins_the_clients_that_are_measured_as_pinned_and_no_others(store: str, redis: RedisServer) -> None:
     with sqlite() as databases, ExitStack() as stack:
-        worker = started(stack, OURS, OURS.settings(databases))
-        assert [worker.ask("costs.tasks.database_of_a_read", pinned=pinned) == "default" for pinned in (0, 1)] == [0, 1]
+        settings = OURS.settings(databases) if store == "cookie" else on_redis(databases, redis)
+        worker = started(stack, OURS, settings)
+        if store == "Redis":
+            worker.ask("costs.stored.declare_new")
+        worker.ask("costs.tasks.measure", task="routing of a writing request", seconds=0)
+        reads = [worker.ask("costs.tasks.database_of_a_read", kind=kind) for kind in ("pinned", "reading")]
+        assert [alias == "default" for alias in reads] == [True, False]
 
 
 def test_growth_is_measured_with_replicas_and_with_primaries() -> None:
@@ -124,9 +135,10 @@ def test_growth_is_measured_with_replicas_and_with_primaries() -> None:
     assert all(microseconds(row[column]) > 0 for row in cells(table) for column in growth.COLUMNS)
 
 
-def test_async_requests_are_measured_beside_sync_ones() -> None:
+def test_async_requests_are_measured_beside_sync_ones(redis: RedisServer) -> None:
+    """The table starts its own Redis: the fixture is there to skip the test where there is none."""
     [table] = asynchronous.tables(SHORT)
-    assert len(cells(table)) == 2 * len(asynchronous.KINDS)
+    assert len(cells(table)) == 3 * len(asynchronous.KINDS)
     alone = [row for row in cells(table) if "routing alone" in row["what"]]
     assert all(microseconds(row[column]) > 0 for row in alone for column in ("sync", "async"))
 
@@ -137,9 +149,8 @@ def test_imports_are_measured() -> None:
     assert len(cells(table)) == len(imports.IMPORTS)
 
 
-def test_the_memory_of_pins_is_that_of_as_many_as_there_are(request: pytest.FixtureRequest) -> None:
-    for _ in started_servers(request, RedisServer):
-        in_redis, of_worker = map(cells, memory.tables(SHORT))
+def test_the_memory_of_pins_is_that_of_as_many_as_there_are(redis: RedisServer) -> None:
+    in_redis, of_worker = map(cells, memory.tables(SHORT))
     assert [50 < int(row["bytes a pin"]) < 500 for row in in_redis] == [True] * len(memory.PINS)
     assert all("1,000 pins" in row for row in in_redis)
     assert [row["what"] for row in of_worker] == ["worker, cookie store", "worker, Redis store"]

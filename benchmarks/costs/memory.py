@@ -11,6 +11,7 @@ from servers.redis import RedisServer
 
 from costs.databases import sqlite
 from costs.options import Options
+from costs.redis_store import on_redis
 from costs.report import Row, Table, Unavailable
 from costs.subjects import OURS
 from costs.workers import Worker, started
@@ -24,9 +25,6 @@ MOST_GROWTH = 1.02
 
 # Pins of all clients are there at the same time.
 PINNING_SECONDS = 3600
-
-# For Redis to answer, in seconds: nothing that is late by chance is to fail.
-PATIENCE = 30
 
 # What a pin is filed under, the longest name first, and whether it has a position.
 PINS = {
@@ -51,18 +49,12 @@ after {begin:,} requests, when all is made that is made once."""
 
 def tables(options: Options) -> list[Table]:
     with RedisServer() as redis, sqlite() as databases, ExitStack() as stack:
-        pins = started(stack, OURS, _on_redis(databases, redis, MULTIDB_PINNING_SECONDS=PINNING_SECONDS))
+        pins = started(stack, OURS, on_redis(databases, redis, MULTIDB_PINNING_SECONDS=PINNING_SECONDS))
         rows = [_pins(what, redis, pins, options.pins) for what in PINS]
         in_redis = Table("Memory of Redis", ["bytes a pin", f"{options.pins:,} pins"], rows, [PINS_NOTE])
         redis.execute("FLUSHALL")
-        sites = {"cookie": OURS.settings(databases), "Redis": _on_redis(databases, redis)}
+        sites = {"cookie": OURS.settings(databases), "Redis": on_redis(databases, redis)}
         return [in_redis, _of_workers(sites, options)]
-
-
-def _on_redis(databases: dict[str, Any], redis: RedisServer, **more: Any) -> dict[str, Any]:
-    cache = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": redis.url}
-    store = {"BACKEND": "multidb.backends.redis.RedisPinStore", "OPTIONS": {"timeout": PATIENCE}}
-    return OURS.settings(databases, CACHES={"default": cache}, MULTIDB_PIN_STORE=store, **more)
 
 
 def _pins(what: str, redis: RedisServer, worker: Worker, count: int) -> Row:

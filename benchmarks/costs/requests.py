@@ -13,6 +13,9 @@ from django.utils.module_loading import import_string
 
 from costs import pages
 
+# What is requested, by kind; of the kinds, a pinned one is of a client that has just written.
+METHODS = {"reading": "GET", "pinned": "GET", "writing": "POST"}
+
 # Two that have nothing to do with pins, as most clients have some.
 COOKIES = "sessionid=1vr6lxlhjb4e0yv9hq2r0dn0x6ffw4ws; csrftoken=Bq3UNBmHhMdPqvzHQmAjVtwCj7Kc1b8T"
 
@@ -22,9 +25,13 @@ def wsgi_request(method: str, path: str = "routed", **headers: str) -> WSGIReque
     return WSGIRequest(environ(method, path, **headers))
 
 
-def asgi_request(method: str, path: str, cookies: str) -> ASGIRequest:
-    headers = [(b"host", b"127.0.0.1"), (b"cookie", cookies.encode())]
-    scope = {"type": "http", "method": method, "path": f"/{path}", "query_string": b"", "headers": headers}
+def asgi_request(method: str, path: str, **headers: str) -> ASGIRequest:
+    """``headers`` are named as in WSGI's environ."""
+    sent = [
+        (name.removeprefix("HTTP_").replace("_", "-").lower().encode(), value.encode())
+        for name, value in {"HTTP_HOST": "127.0.0.1", **headers}.items()
+    ]
+    scope = {"type": "http", "method": method, "path": f"/{path}", "query_string": b"", "headers": sent}
     return ASGIRequest(scope, BytesIO())
 
 
@@ -35,11 +42,15 @@ def environ(method: str, path: str, **headers: str) -> dict[str, Any]:
     return environ
 
 
-def cookies_of(pinned: bool) -> str:
-    """What a client sends as ``Cookie``: two of others, and what the site has just pinned it by if it is ``pinned``."""
-    if not pinned:
-        return COOKIES
-    return f"{COOKIES}; {cookies_set(in_middleware(pages.routed)(wsgi_request('POST')))}"
+def headers_of(kind: str) -> dict[str, str]:
+    """What a client sends with a request of ``kind``: a token of its own, two cookies of others, and what the site has
+    just pinned it by if it is pinned.
+    """
+    headers = {"HTTP_AUTHORIZATION": f"Token of a {kind} client", "HTTP_COOKIE": COOKIES}
+    if kind == "pinned":
+        response = in_middleware(pages.routed)(wsgi_request("POST", **headers))
+        headers["HTTP_COOKIE"] += f"; {cookies_set(response)}"
+    return headers
 
 
 def cookies_set(response: HttpResponse) -> str:

@@ -1,4 +1,4 @@
-"""What a worker does for the memory of pins: it saves many in Redis."""
+"""What a worker does with pins in Redis: it says that there are none, or saves many, for their memory."""
 
 import time
 from collections.abc import Iterator
@@ -16,6 +16,11 @@ BATCH = 500
 
 # Where the change stream of a PostgreSQL primary has got to.
 POSITION = {"lsn": "00000001A2B3C4D8"}
+
+
+def declare_new() -> None:
+    """Else reads go to the primary for the seconds of a pin, since Redis might have lost some."""
+    get_pin_store().declare_new()
 
 
 def save_pins(first: int, count: int, key: str, has_position: bool) -> None:

@@ -18,7 +18,7 @@ from django.http import HttpResponse
 
 from costs import pages
 from costs.models import Page
-from costs.requests import asgi_request, cookies_of, environ, in_middleware, wsgi_request
+from costs.requests import METHODS, asgi_request, environ, headers_of, in_middleware, wsgi_request
 
 # Makes as many requests as its second argument says, serves as many as the first one does, and returns how many seconds
 # these took.
@@ -41,15 +41,15 @@ def failure() -> str | None:
     return None
 
 
-def database_of_a_read(pinned: bool) -> str:
-    """Where a read goes in a request."""
+def database_of_a_read(kind: str) -> str:
+    """Where a read goes in a request of ``kind``."""
     aliases: list[str] = []
 
     def view(request: Any) -> HttpResponse:
         aliases.append(router.db_for_read(Page))
         return HttpResponse()
 
-    in_middleware(view)(wsgi_request("GET", HTTP_COOKIE=cookies_of(pinned)))
+    in_middleware(view)(wsgi_request(METHODS[kind], **headers_of(kind)))
     return aliases[0]
 
 
@@ -72,7 +72,7 @@ def _enough(run: Task, seconds: float) -> int:
     return max(1, round(calls * seconds / taken))
 
 
-def _reads(pinned: bool) -> Task:
+def _reads(kind: str) -> Task:
     """Reads of one request, whose way is asked for of Django's router."""
 
     def run(calls: int, made: int) -> float:
@@ -83,7 +83,7 @@ def _reads(pinned: bool) -> Task:
             taken = _timed(lambda: _read(calls))
             return HttpResponse()
 
-        in_middleware(view)(wsgi_request("GET", HTTP_COOKIE=cookies_of(pinned)))
+        in_middleware(view)(wsgi_request(METHODS[kind], **headers_of(kind)))
         return taken
 
     return run
@@ -94,51 +94,51 @@ def _read(calls: int) -> None:
         router.db_for_read(Page)
 
 
-def _routing(method: str, pinned: bool = False) -> Task:
+def _routing(kind: str) -> Task:
     """Requests as far as routing has a part in them: the middleware, and a view that makes no query."""
 
     def run(calls: int, made: int) -> float:
-        return _served(in_middleware(pages.routed), _wsgi_requests(made, method, "routed", pinned)[:calls])
+        return _served(in_middleware(pages.routed), _wsgi_requests(kind, "routed", made)[:calls])
 
     return run
 
 
-def _handled(method: str, pinned: bool = False) -> Task:
+def _handled(kind: str) -> Task:
     """The same through Django's handler, all its middleware and the URL resolver."""
 
     def run(calls: int, made: int) -> float:
-        return _served(_wsgi_handler().get_response, _wsgi_requests(made, method, "routed", pinned)[:calls])
+        return _served(_wsgi_handler().get_response, _wsgi_requests(kind, "routed", made)[:calls])
 
     return run
 
 
-def _arouting(method: str, pinned: bool = False) -> Task:
+def _arouting(kind: str) -> Task:
     """The async twin of ``_routing``."""
 
     def run(calls: int, made: int) -> float:
-        requests = _wsgi_requests(made, method, "arouted", pinned)[:calls]
-        return asyncio.run(_aserved(in_middleware(pages.arouted), requests))
+        requests = _wsgi_requests(kind, "arouted", made)[:calls]
+        return _event_loop().run_until_complete(_aserved(in_middleware(pages.arouted), requests))
 
     return run
 
 
-def _ahandled(method: str, pinned: bool = False) -> Task:
+def _ahandled(kind: str, path: str) -> Task:
     """The async twin of ``_handled``."""
 
     def run(calls: int, made: int) -> float:
-        cookies = cookies_of(pinned)
-        requests = [asgi_request(method, "arouted", cookies) for _ in range(made)][:calls]
-        return asyncio.run(_aserved(_asgi_handler().get_response_async, requests))
+        headers = headers_of(kind)
+        requests = [asgi_request(METHODS[kind], path, **headers) for _ in range(made)][:calls]
+        return _event_loop().run_until_complete(_aserved(_asgi_handler().get_response_async, requests))
 
     return run
 
 
-def _all(method: str, pinned: bool = False) -> Task:
+def _all(kind: str) -> Task:
     """Requests with queries through all that Django does for a WSGI server."""
 
     def run(calls: int, made: int) -> float:
-        cookies = cookies_of(pinned)
-        environs = [environ(method, "page", HTTP_COOKIE=cookies) for _ in range(made)][:calls]
+        headers = headers_of(kind)
+        environs = [environ(METHODS[kind], "page", **headers) for _ in range(made)][:calls]
         handler = _wsgi_handler()
 
         def serve(environ: dict[str, Any]) -> None:
@@ -151,30 +151,21 @@ def _all(method: str, pinned: bool = False) -> Task:
     return run
 
 
-TASKS: dict[str, Task] = {
-    "read": _reads(pinned=False),
-    "pinned read": _reads(pinned=True),
-    "routing of a reading request": _routing("GET"),
-    "routing of a pinned request": _routing("GET", pinned=True),
-    "routing of a writing request": _routing("POST"),
-    "async routing of a reading request": _arouting("GET"),
-    "async routing of a pinned request": _arouting("GET", pinned=True),
-    "async routing of a writing request": _arouting("POST"),
-    "reading request": _all("GET"),
-    "pinned request": _all("GET", pinned=True),
-    "writing request": _all("POST"),
-    "reading request without queries": _handled("GET"),
-    "pinned request without queries": _handled("GET", pinned=True),
-    "writing request without queries": _handled("POST"),
-    "async reading request without queries": _ahandled("GET"),
-    "async pinned request without queries": _ahandled("GET", pinned=True),
-    "async writing request without queries": _ahandled("POST"),
-}
+TASKS: dict[str, Task] = {"read": _reads("reading"), "pinned read": _reads("pinned")}
+for _kind in METHODS:
+    TASKS |= {
+        f"routing of a {_kind} request": _routing(_kind),
+        f"async routing of a {_kind} request": _arouting(_kind),
+        f"{_kind} request": _all(_kind),
+        f"{_kind} request without queries": _handled(_kind),
+        f"async {_kind} request without queries": _ahandled(_kind, "arouted"),
+        f"async {_kind} request that reads in a thread": _ahandled(_kind, "arouted-in-thread"),
+    }
 
 
-def _wsgi_requests(count: int, method: str, path: str, pinned: bool) -> list[Any]:
-    cookies = cookies_of(pinned)
-    return [wsgi_request(method, path, HTTP_COOKIE=cookies) for _ in range(count)]
+def _wsgi_requests(kind: str, path: str, count: int) -> list[Any]:
+    headers = headers_of(kind)
+    return [wsgi_request(METHODS[kind], path, **headers) for _ in range(count)]
 
 
 def _served(handler: Callable[[Any], object], requests: list[Any]) -> float:
@@ -204,6 +195,12 @@ def _begin() -> float:
     gc.collect()
     gc.freeze()
     return process_time()
+
+
+@lru_cache
+def _event_loop() -> asyncio.AbstractEventLoop:
+    """One for all runs, as a server has: connections of the pin store stay open."""
+    return asyncio.new_event_loop()
 
 
 @lru_cache

@@ -11,7 +11,7 @@ from redis import Connection, ConnectionPool, SSLConnection, UnixDomainSocketCon
 from redis import asyncio as redis_asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError
+from redis.exceptions import ConnectionError, ResponseError
 
 from multidb.backends.outage import Outage
 from multidb.backends.redis_answers import NONSENSE, as_told, checked
@@ -86,12 +86,12 @@ class AsyncRedisClient:
         self.client = client
         pool = client.redis.connection_pool
         known = {name: value for name, value in pool.connection_kwargs.items() if name in KNOWN}
-        limits = {"socket_timeout": client.timeout, "socket_connect_timeout": client.timeout}
-        self.pool = redis_asyncio.ConnectionPool(
+        # No timeout of each step: for that redis-py begins a task, and ``hold`` has one for all of them.
+        limits = {"socket_timeout": None, "socket_connect_timeout": client.timeout}
+        self.pool: Any = redis_asyncio.ConnectionPool(
             connection_class=_of_nobody(CONNECTIONS[pool.connection_class.__base__]),
             **{**known, **UNDISTURBED, **limits, "retry": Retry(NoBackoff(), 0)},
         )
-        self._redis: Any = redis_asyncio.Redis(connection_pool=self.pool)
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
         self._late_since: float | None = None
 
@@ -150,10 +150,17 @@ class AsyncRedisClient:
 
     async def _answers(self, commands: list[Command]) -> list[Any]:
         with as_told():
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                for command in commands:
-                    pipeline.execute_command(*command)
-                return checked(await pipeline.execute(raise_on_error=False))
+            connection = await self.pool.get_connection()
+            try:
+                await connection.send_packed_command(connection.pack_commands(commands))
+                answers = [await _answer(connection) for _ in commands]
+            except BaseException:
+                # Also where this is cancelled: else the next to use it would get the answers that are left.
+                await connection.disconnect(nowait=True)
+                raise
+            finally:
+                await self.pool.release(connection)
+        return checked(answers)
 
 
 class AsyncRedisClients:
@@ -201,6 +208,13 @@ class AsyncRedisClients:
             if known is not None and known[0] is client:
                 self._clients.pop(loop, None)
             await client.pool.disconnect()
+
+
+async def _answer(connection: Any) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
 
 
 @lru_cache(maxsize=8)

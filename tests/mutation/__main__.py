@@ -40,6 +40,7 @@ LEFT_OUT = (
     "tests/integration",
     "tests/test_benchmarks.py",
     "tests/test_contributing.py",
+    "tests/test_costs.py",
     "tests/test_docs.py",
     "tests/test_example_project.py",
     "tests/test_example_project_postgres.py",
@@ -51,7 +52,10 @@ LEFT_OUT = (
     "tests/test_package.py",
     "tests/test_pytest_plugin.py",
     "tests/test_readme.py",
+    "tests/test_scaling.py",
+    "tests/test_slips.py",
     "tests/test_test.py",
+    "tests/test_tutorial.py",
     "tests/third_parties",
 )
 
