@@ -76,10 +76,11 @@ def visit(port: int, number: int) -> int:
     return REQUESTS
 
 
-def hang_up(port: int, token: str) -> None:
+def hang_up(port: int, token: str, method: str = "GET") -> None:
     """Ask for what takes long, and do not wait for it."""
+    lines = [f"{method} /wait HTTP/1.1", "Host: 127.0.0.1", f"Authorization: {token}", "Content-Length: 0", "", ""]
     with closing(socket.create_connection(("127.0.0.1", port))) as impatient:
-        impatient.sendall(f"GET /wait HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {token}\r\n\r\n".encode())
+        impatient.sendall("\r\n".join(lines).encode())
 
 
 def test_no_request_takes_or_leaves_state(port: int) -> None:
@@ -92,3 +93,17 @@ def test_no_request_takes_or_leaves_state(port: int) -> None:
             return bool(ask(connection, "GET", "/left", "Token x") == {"routings": 1})
 
     wait_until(is_clean, 10, "Requests have left their routings behind")
+
+
+def test_those_who_hang_up_while_they_write_are_pinned_and_nobody_else(port: int) -> None:
+    """What they asked for may be done all the same; the view would take far longer than this test waits."""
+    tokens = {method: [f"{method} {number}" for number in range(CLIENTS)] for method in ("POST", "GET")}
+    with ThreadPoolExecutor(CLIENTS) as threads, closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
+        for method, impatient in tokens.items():
+            list(threads.map(lambda token, method=method: hang_up(port, token, method), impatient))
+
+        def reasons(method: str) -> list[list[str]]:
+            return [ask(connection, "GET", "/read", token)["reasons"] for token in tokens[method]]
+
+        wait_until(lambda: reasons("POST") == [["pinned"]] * CLIENTS, 20, "Not all who wrote are pinned")
+        assert reasons("GET") == [["replica"]] * CLIENTS
