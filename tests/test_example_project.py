@@ -1,7 +1,6 @@
 """The example project, run as a user runs it: setup_board, runserver, and requests over HTTP."""
 
 import json
-import re
 import shutil
 import sqlite3
 import subprocess
@@ -11,6 +10,7 @@ import pytest
 from board import sqlite
 from board.sqlite import SQLiteReplication
 
+from tests.blocks import block
 from tests.boards import PROJECT, free_port, run, served, until
 
 
@@ -70,8 +70,7 @@ def test_the_curl_lines_of_the_docs_work_as_printed(board):
     """The author's second request is pinned and has the post; another user's is served by a replica without it."""
     if shutil.which("curl") is None:
         pytest.skip("curl is not on PATH")
-    page = (PROJECT.parent / "docs" / "board.md").read_text()
-    lines = re.search(r"<!-- curl -->\n```sh\n(.*?)```", page, re.DOTALL)[1].splitlines()
+    lines = block("docs/board.md", "curl").splitlines()
     board.settle("redis", lag=5)
     until(lambda: board.api(token="demo-token-grace").json["served_by"]["reason"] == "replica")
     answers = [json.loads(_shell(line.replace("http://127.0.0.1:8000", board.address))) for line in lines]

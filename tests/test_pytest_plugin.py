@@ -11,15 +11,14 @@ from django.test import Client
 import pytest_multidb
 from multidb.backends import get_pin_store
 from multidb.test import Route, lagging
+from tests.blocks import block
 from tests.conftest import CACHE, REPLICAS
 from tests.models import Post
-from tests.ordinary import ROOT, make_project, run_python
+from tests.ordinary import make_project, run_python
 
 pytest_plugins = ["pytester"]
 
-EXAMPLES = re.findall(
-    r"<!-- (notes/\S+) -->\n```python\n(.*?)```", (ROOT / "docs" / "test-kit.md").read_text(), re.DOTALL
-)
+EXAMPLES = ("notes/test_reads.py", "notes/test_pins.py", "notes/test_lag.py", "notes/test_with_fixtures.py")
 
 
 def test_nothing_is_imported_in_a_project_that_does_not_use_them(pytester: pytest.Pytester) -> None:
@@ -56,12 +55,12 @@ def project(tmp_path: Path) -> Path:
 
 def test_the_examples_of_the_documentation_run_as_printed(project: Path) -> None:
     """Those for unittest by ``manage.py test``, and all of them by pytest."""
-    for name, text in EXAMPLES:
-        (project / name).write_text(text)
+    for name in EXAMPLES:
+        (project / name).write_text(block("docs/test-kit.md", name))
     by_unittest = run_python(project, "-m", "django", "test", "notes.test_reads", "notes.test_pins", "notes.test_lag")
     assert by_unittest.returncode == 0, by_unittest.stderr
     assert "Ran 8 tests" in by_unittest.stderr
-    by_pytest = run_python(project, "-m", "pytest", *(name for name, _ in EXAMPLES))
+    by_pytest = run_python(project, "-m", "pytest", *EXAMPLES)
     assert by_pytest.returncode == 0, by_pytest.stdout
     assert "12 passed" in by_pytest.stdout
 

@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,11 +23,10 @@ from multidb.backends import get_pin_store
 from multidb.checks import check_settings
 from multidb.middleware import pinning_cookie
 from multidb.pins import DEPLOYED_SECONDS, Pin
+from tests.blocks import block
 from tests.conftest import REDIS, Clock, use_store
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
-
-PAGE = (Path(__file__).parents[1] / "docs" / "security.md").read_text()
 
 PASSWORD = "correct-horse-battery-staple"
 
@@ -97,20 +95,27 @@ def test_a_request_with_a_new_header_costs_redis_a_few_hundred_bytes(request: py
 def test_a_user_who_may_not_ping_is_not_taken_for_a_server_that_is_down(request: pytest.FixtureRequest) -> None:
     use_store(request, "redis")
     port = urlsplit(settings.CACHES["pins"]["LOCATION"]).port or 0
-    rights = re.findall(r"^ACL SETUSER (multidb .+)$", PAGE, re.MULTILINE)[0]
+    rights = rights_of("rights")
     for given, ids in ((rights.replace(" +ping", ""), []), (rights.replace(" on ", " off "), ["multidb.W039"])):
         with user_of([port], given), logged_in(port):
             told = [message.id for message in get_pin_store().check()]
             assert [id for id in told if id == "multidb.W039"] == ids
 
 
+def rights_of(marker: str) -> str:
+    """What the page gives the user of the pin store."""
+    [rights] = re.findall(r"^ACL SETUSER (multidb .+)$", block("docs/security.md", marker), re.MULTILINE)
+    return str(rights)
+
+
 @pytest.mark.parametrize(
-    ("store", "rule", "prefix"), [("redis", 0, "multidb"), ("redis", 0, "site"), ("redis cluster", 1, "multidb")]
+    ("store", "marker", "prefix"),
+    [("redis", "rights", "multidb"), ("redis", "rights", "site"), ("redis cluster", "rights in a cluster", "multidb")],
 )
 def test_the_rights_that_the_page_names_are_all_that_the_store_needs(
-    request: pytest.FixtureRequest, clock: Clock, rf: RequestFactory, store: str, rule: int, prefix: str
+    request: pytest.FixtureRequest, clock: Clock, rf: RequestFactory, store: str, marker: str, prefix: str
 ) -> None:
-    rights = re.findall(r"^ACL SETUSER (multidb .+)$", PAGE, re.MULTILINE)[rule].replace("multidb:*", f"{prefix}:*")
+    rights = rights_of(marker).replace("multidb:*", f"{prefix}:*")
     use_store(request, store, prefix=prefix)
     ports = [urlsplit(address).port or 0 for address in settings.CACHES["pins"]["LOCATION"].split(",")]
     with user_of(ports, rights):
