@@ -11,6 +11,7 @@ from django.test import Client, RequestFactory
 from django.utils.functional import SimpleLazyObject, empty
 
 from multidb import routing
+from multidb.lookup import Lookup
 from multidb.pinning import this_thread_is_pinned, use_replica
 from multidb.pins import Pin, PinStoreUnavailable
 from multidb.request_routing import RequestRouting
@@ -129,6 +130,16 @@ def test_a_pin_once_found_stays_although_the_next_look_up_finds_none(request_: H
     assert read() == "default"
 
 
+def test_it_says_whether_the_client_has_become_another(request_: HttpRequest) -> None:
+    """Which the first one, who was nobody before, has not."""
+    lookup = Lookup(request_, CountingStore(by_user=True))
+    assert [lookup.refresh(), lookup.refresh()] == [False, False]
+    request_.user = User(pk=1)
+    assert [lookup.refresh(), lookup.refresh()] == [True, False]
+    request_.user = User(pk=1)  # Another object for the same client.
+    assert not lookup.refresh()
+
+
 def test_two_look_ups_count_together(request_: HttpRequest) -> None:
     store = CountingStore(PIN, Pin.on(["users"], 0), by_user=True)
     state = begin(request_, store)
@@ -204,6 +215,23 @@ def test_a_store_that_could_not_be_asked_for_a_moment_is_not_down_for_the_rest(r
 
 def _on_the_event_loop(request: HttpRequest) -> list[str]:
     raise SynchronousOnlyOperation
+
+
+def test_an_event_loop_that_may_not_ask_says_nothing_of_another_client(request_: HttpRequest) -> None:
+    lookup = Lookup(request_, CountingStore(SynchronousOnlyOperation()))
+    assert not lookup.refresh()
+    assert lookup.is_down
+
+
+@pytest.mark.parametrize(("until", "position"), [("elapsed", None), ("replayed", {"lsn": "0"})])
+def test_a_position_counts_where_pins_hold_until_it_is_replayed(
+    request_: HttpRequest, settings: Any, until: str, position: Any
+) -> None:
+    """And not where a pin of before that was changed is found."""
+    settings.MULTIDB_PINNING_UNTIL = until
+    lookup = Lookup(request_, CountingStore(Pin.on({"default": {"lsn": "0"}}, 0)))
+    lookup.refresh()
+    assert lookup.positions == {"default": position}
 
 
 def test_a_user_who_changes_nothing_for_the_store_is_not_looked_up_again(request_: HttpRequest) -> None:

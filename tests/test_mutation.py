@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("mutmut")
 
+from tests.mutation.__main__ import PAGE, paths
 from tests.mutation.mutants import Mutant, mutants_of
 
 CODE = """
@@ -74,3 +75,8 @@ def test_a_mutant_takes_effect_wherever_the_function_is(path: Path, less: Callab
 def test_so_does_one_of_a_default(path: Path, less: Callable[..., Any]) -> None:
     find(path, "def less(number: int, most: int = 9) -> int:").take_effect()
     assert less(8) == 8
+
+
+def test_each_mutant_that_the_page_lists_can_still_be_made() -> None:
+    listed = {line for line in PAGE.read_text().splitlines() if line.startswith("- `") and " → " in line}
+    assert listed - {f"- {mutant}" for path in paths() for mutant in mutants_of(path)} == set()

@@ -40,6 +40,12 @@ def test_what_is_no_pin_is_none_and_no_error(text: str | bytes) -> None:
     assert Pin.decode(text) is None
 
 
+def test_it_is_on_primaries_or_on_positions_of_them() -> None:
+    position = {"lsn": "00000000016B3748"}
+    pin = Pin.on({"default": position, "users": None}, 1)
+    assert pin.holds == {"default": Hold(1000, position), "users": Hold(1000)}
+
+
 def test_a_time_is_rounded_up() -> None:
     assert Pin.on(["default"], 1.0001).holds["default"].until == 1001
 

@@ -19,7 +19,7 @@ from multidb.backends import get_pin_store
 from multidb.pinning import db_routing, pin_this_thread, this_thread_is_pinned, use_replica
 from multidb.rollout import Mode
 from tests import urls, views
-from tests.conftest import KEYED, REPLICAS, Replication, use_store
+from tests.conftest import KEYED, REPLICAS, Replication, lines, use_store
 from tests.models import Post
 
 pytestmark = [
@@ -273,6 +273,16 @@ def test_a_function_that_returns_no_mode_sends_reads_to_the_primary(
     for _ in range(2):
         assert read(x_routing="nonsense")["reason"] == "off"
     assert caplog.text.count("Allowed: True, False and 'dry run'.") == 1
+    assert f"has returned a {'str' if function is by_header else 'coroutine'}, " in caplog.text
+
+
+@pytest.mark.parametrize(("answer", "reason"), [(True, "replica"), (False, "off"), (None, "off")])
+def test_a_function_may_answer_nothing_for_no(
+    settings: Any, caplog: pytest.LogCaptureFixture, answer: Any, reason: str
+) -> None:
+    settings.MULTIDB_ROUTING = lambda request: answer
+    assert read()["reason"] == reason
+    assert lines(caplog) == []
 
 
 @pytest.mark.parametrize("value", ["on", "no.such.module", 1, None, "os.path", is_a_coroutine])

@@ -11,6 +11,7 @@ import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,14 +41,17 @@ class Fork(NamedTuple):
 class Runner:
     """Runs all tests, which have to pass, to see which lines each of them reaches; then, for each mutant, those that
     reach the line which is changed: first those of the module itself, last the slow ones, until one fails. A slow one
-    has to fail twice.
+    has to fail twice. A mutant that reaches many meets as many as have taken ``seconds`` together, and one at least.
 
     ``tell(mutant, killer)`` is told the name of that one, or ``""`` if the mutant has survived.
     """
 
-    def __init__(self, mutants: Iterable[Mutant], processes: int, tell: Callable[[Mutant, str], None]) -> None:
+    def __init__(
+        self, mutants: Iterable[Mutant], processes: int, seconds: float, tell: Callable[[Mutant, str], None]
+    ) -> None:
         self._mutants = mutants
         self._processes = processes
+        self._most_seconds = seconds
         self._tell = tell
         self._forks: dict[int, Fork] = {}
         self._seconds: dict[str, float] = defaultdict(float)
@@ -152,7 +156,9 @@ class Runner:
         def cost(test: pytest.Item) -> tuple[bool, bool, float]:
             return _is_slow(test), not test.nodeid.startswith(mirror), self._seconds[test.nodeid]
 
-        return sorted(chosen, key=cost)
+        ordered = sorted(chosen, key=cost)
+        until = accumulate(self._seconds[test.nodeid] for test in ordered)
+        return [test for test, end in zip(ordered, until, strict=True) if end <= self._most_seconds] or ordered[:1]
 
 
 def _is_slow(test: pytest.Item) -> bool:
