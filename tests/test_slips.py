@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.blocks import ROOT, blocks
+from tests.boards import READY_SECONDS
 from tests.test_tutorial import PAGE
 
 SESSIONS = '"django.contrib.sessions.middleware.SessionMiddleware"'
@@ -54,6 +55,7 @@ class Site:
             stderr=subprocess.STDOUT,
             text=True,
             check=must_pass,
+            timeout=READY_SECONDS,
         )
         return ended.stdout
 

@@ -7,26 +7,32 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from threading import Timer
+from typing import Any, Self
 
 import pytest
+from servers.processes import Workspace
 
 from tests.blocks import ROOT, Block, block, blocks
+from tests.boards import READY_SECONDS, until
 
 PAGE = "docs/tutorial.md"
 STORES = ["cookie", "session", "redis", "cache"]
-START_SECONDS = 60
+INSTALL_SECONDS = 600
+
+# What the first terminal prints in a line of its own when all that was typed is done.
+DONE = "Done, says the reader's shell."
 
 
 class Reader:
     """Somebody with two terminals who does what the page says, on ports that are free here."""
 
     def __init__(self, folder: Path, wheels: Path, redis_port: int | None = None) -> None:
-        self._folder = folder
         self._wheels = wheels
-        self._port = _free_port()
+        self._workspace = Workspace()
+        self._port = self._workspace.hold_port()
         self._redis_port = redis_port
         self._server: subprocess.Popen[bytes] | None = None
         self._shell = subprocess.Popen(
@@ -37,6 +43,7 @@ class Reader:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
         self._said = ""
         self.type("set -e")
@@ -45,9 +52,12 @@ class Reader:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._stop()
-        self._shell.kill()
-        self._shell.communicate()
+        try:
+            self._stop()
+        finally:
+            self._kill_shell()
+            self._shell.communicate()
+            self._workspace.close()
 
     def follow(self, found: Block) -> None:
         """Do what the marker of ``found`` says is to be done with it."""
@@ -66,17 +76,22 @@ class Reader:
                 file.write(f"\n{text}")
 
     def type(self, text: str) -> str:
-        """Type ``text`` into the first terminal. Returns what is printed; fails if a line fails."""
+        """Type ``text`` into the first terminal. Returns what is printed; fails if a line fails, or hangs."""
         assert self._shell.stdin is not None
         assert self._shell.stdout is not None
-        self._shell.stdin.write(f"{text}\necho END\n")
+        self._shell.stdin.write(f"{text}\nprintf '\\n%s\\n' \"{DONE}\"\n")
         self._shell.stdin.flush()
         said = ""
-        for line in self._shell.stdout:
-            if line == "END\n":
-                return said
-            said += line.replace("\r", "")
-        raise AssertionError(f"A line failed of:\n{text}\nIt said:\n{said}")
+        patience = Timer(INSTALL_SECONDS, self._kill_shell)
+        patience.start()
+        try:
+            for line in self._shell.stdout:
+                if line == f"{DONE}\n":
+                    return said.removesuffix("\n")
+                said += line.replace("\r", "")
+        finally:
+            patience.cancel()
+        raise AssertionError(f"A line failed, or took more than {INSTALL_SECONDS} s, of:\n{text}\nIt said:\n{said}")
 
     @property
     def working_folder(self) -> Path:
@@ -89,19 +104,26 @@ class Reader:
         self._server = subprocess.Popen(
             ["bash", "-c", activated], cwd=self.working_folder, env=self._environment(), start_new_session=True
         )
-        until = time.monotonic() + START_SECONDS
-        while time.monotonic() < until and self._server.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self._port)) == 0:
-                    return
-            time.sleep(0.1)
-        raise AssertionError("The site does not start.")
+        server = self._server
+        until(lambda: server.poll() is not None or self._is_served())
+        assert server.poll() is None, "The site does not start."
 
     def _stop(self) -> None:
-        if self._server is not None:
-            os.killpg(self._server.pid, signal.SIGTERM)
-            self._server.wait()
-            self._server = None
+        server, self._server = self._server, None
+        if server is not None:
+            _signal_session(server, signal.SIGTERM)
+            try:
+                server.wait(READY_SECONDS)
+                until(lambda: not self._is_served())
+            finally:
+                _signal_session(server, signal.SIGKILL)
+
+    def _is_served(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self._port)) == 0
+
+    def _kill_shell(self) -> None:
+        _signal_session(self._shell, signal.SIGKILL)
 
     def _environment(self) -> dict[str, str]:
         kept = {
@@ -122,8 +144,13 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the wheel of this project, in which pip looks beside its index."""
     folder = tmp_path_factory.mktemp("wheels")
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT], check=True
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT],
+        check=True,
+        timeout=INSTALL_SECONDS,
     )
+    [wheel] = folder.iterdir()
+    # Of two wheels of one version pip takes that with the higher build number, and one in an index has none.
+    wheel.rename(folder / wheel.name.replace("-py3-", "-1-py3-"))
     return folder
 
 
@@ -145,6 +172,8 @@ def test_it_ends_in_a_working_site_with_each_store(
 ) -> None:
     """Every line is run, every file written, and what the page shows is what is printed."""
     shutil.copytree(begun, tmp_path, symlinks=True, dirs_exist_ok=True)
+    activate = _environment_of(tmp_path) / "bin" / "activate"
+    activate.write_text(activate.read_text().replace(str(begun), str(tmp_path)))  # It names its folder.
     with Reader(tmp_path, wheels, request.getfixturevalue("redis_port") if store == "redis" else None) as reader:
         reader.type(_left_behind())
         reader.follow(next(found for found in _common()[::-1] if found.marker == "serve"))
@@ -153,14 +182,15 @@ def test_it_ends_in_a_working_site_with_each_store(
 
 
 def test_the_wheel_is_what_is_tried(begun: Path) -> None:
-    """Not this folder, nor another release."""
-    python = begun / "notes-site" / ".venv" / "bin" / "python"
+    """Not this folder, nor another release, nor another wheel of this one: byte for byte it is what is here."""
+    python = _environment_of(begun) / "bin" / "python"
     asked = "import multidb; print(multidb.__file__, multidb.__version__)"
     where, version = subprocess.run(
-        [python, "-c", asked], cwd=begun, check=True, capture_output=True, text=True
+        [python, "-I", "-c", asked], cwd=begun, check=True, capture_output=True, text=True, timeout=READY_SECONDS
     ).stdout.split()
     assert where.startswith(str(begun))
     assert version == re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
+    assert _files(Path(where).parent) == _files(ROOT / "multidb")
 
 
 def test_every_block_is_followed() -> None:
@@ -193,8 +223,17 @@ def _any_replica(text: str) -> str:
     return text.replace("replica-2", "replica-1")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _environment_of(folder: Path) -> Path:
+    return folder / "notes-site" / ".venv"
+
+
+def _files(package: Path) -> dict[str, bytes]:
+    """The content of each file of ``package`` by its path there, but for what Python compiles."""
+    found = [path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return {str(path.relative_to(package)): path.read_bytes() for path in found}
+
+
+def _signal_session(leader: subprocess.Popen[Any], number: signal.Signals) -> None:
+    """Signal all that runs in the session of ``leader``, if anything does."""
+    with suppress(ProcessLookupError):
+        os.killpg(leader.pid, number)
