@@ -13,9 +13,11 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+from servers.processes import Workspace
 
 PROJECT = Path(__file__).resolve().parent.parent / "example_project"
 READY_SECONDS = 60
@@ -87,7 +89,7 @@ class Board:
 
 def _answer(opener, request):
     try:
-        with opener.open(request, timeout=10) as response:
+        with opener.open(request, timeout=READY_SECONDS) as response:
             return Answer(response.status, response.headers, response.read().decode())
     except urllib.error.HTTPError as error:
         with error:
@@ -123,7 +125,12 @@ def command(*arguments):
 def run(directory, *arguments, **more):
     """What ``manage.py`` does with ``arguments``, once it has ended."""
     return subprocess.run(
-        command(*arguments), env=environment(directory, **more), capture_output=True, text=True, check=False, timeout=60
+        command(*arguments),
+        env=environment(directory, **more),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=READY_SECONDS,
     )
 
 
@@ -135,22 +142,26 @@ def runserver(address):
 @contextmanager
 def served(directory, end_by=signal.SIGTERM, serve=runserver, **more):
     """A board that is served, by the command line that ``serve`` returns, until it is ended by a signal."""
-    address = f"127.0.0.1:{free_port()}"
     log = directory / "server.log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            serve(address),
-            env=environment(directory, **more),
-            stdout=output,
-            stderr=output,
-        )
-    try:
-        until(lambda: server.poll() is not None or _is_up(f"http://{address}"))
-        assert server.poll() is None, log.read_text()
-        yield Board(f"http://{address}")
-    finally:
-        server.send_signal(end_by)
-        server.wait(timeout=READY_SECONDS)
+    with closing(Workspace()) as workspace:
+        address = f"127.0.0.1:{workspace.hold_port()}"
+        with log.open("wb") as output:
+            server = subprocess.Popen(
+                serve(address),
+                env=environment(directory, **more),
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            until(lambda: server.poll() is not None or _is_up(f"http://{address}"))
+            assert server.poll() is None, log.read_text()
+            yield Board(f"http://{address}")
+        finally:
+            server.send_signal(end_by)
+            try:
+                server.wait(timeout=READY_SECONDS)
+            finally:
+                server.kill()  # Does nothing to one that has ended.
     assert "Traceback" not in log.read_text()
 
 

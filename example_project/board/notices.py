@@ -1,6 +1,6 @@
 """What the page tells a visitor who has just posted: seen or not, and why."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from board.pin_status import PinStatus
@@ -17,22 +17,24 @@ class Notice(NamedTuple):
 
 
 def notice_for(
-    posted: int, is_listed: bool, route: Route, behind: Mapping[str, float | None], pin: PinStatus, store: str
+    posted: int,
+    is_on_primary: bool,
+    listed: Sequence[int],
+    route: Route,
+    behind: Mapping[str, float | None],
+    pin: PinStatus,
+    store: str,
 ) -> Notice:
-    """What became of the post ``posted`` on a page whose posts came by ``route``.
+    """What became of the post ``posted`` on a page that lists the posts ``listed``, which came by ``route``.
 
-    ``behind`` says how far behind each replica was just before the posts were read.
+    ``is_on_primary`` and ``behind``, how far behind each replica was, are of just before the posts were read.
     """
-    if is_listed:
+    if posted in listed:
         return Notice(posted, "seen", f"You see your own post #{posted}.", _why_seen(route, behind, pin))
-    if behind.get(route.alias):
+    if is_on_primary and behind.get(route.alias) and posted > max(listed, default=0):
         return Notice(posted, "missed", "You do not see your own write.", _why_missed(posted, route, behind, store))
-    return Notice(
-        posted,
-        "unknown",
-        f"Post #{posted} is not among these.",
-        f"{_name(route.alias)} had every change when it answered, so the post is older than these or does not exist.",
-    )
+    why = "It is older than they are." if is_on_primary else "No such post was found on the primary."
+    return Notice(posted, "unknown", f"Post #{posted} is not among these.", why)
 
 
 def _why_seen(route: Route, behind: Mapping[str, float | None], pin: PinStatus) -> str:
@@ -69,10 +71,6 @@ def _why_missed(posted: int, route: Route, behind: Mapping[str, float | None], s
         f"Your post #{posted} is on the primary, but {route.alias}, which answered this page, "
         f"{_how_late(behind[route.alias])}. {unpinned}: you will see it when the lag has passed."
     )
-
-
-def _name(alias: str) -> str:
-    return "The primary" if alias == "default" else alias
 
 
 def _seconds(number: float) -> str:

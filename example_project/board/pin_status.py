@@ -1,5 +1,6 @@
 """PinStatus: what pins a client at the moment, and the sentences that say so."""
 
+import math
 import time
 from collections.abc import Mapping
 from typing import NamedTuple, Self
@@ -39,7 +40,7 @@ class PinStatus(NamedTuple):
             return cls()
         position = pin.holds[DEFAULT_DB_ALIAS].position
         return cls(
-            seconds=round(pin.seconds_left(time.time()), 1),
+            seconds=in_tenths(pin.seconds_left(time.time())),
             in_cookie=SignedCookiePinStore().load(request) == pin,
             ends_by_replay=position is not None,
             replayed_by=tuple(alias for alias in settings.REPLICA_DATABASES if position and _has(alias, position)),
@@ -65,6 +66,11 @@ class PinStatus(NamedTuple):
         if not late:
             return "You are not pinned any more: every replica has replayed your post."
         return f"{' and '.join(self.replayed_by)} has replayed your post and answers you; {' and '.join(late)} has not."
+
+
+def in_tenths(seconds: float) -> float:
+    """``seconds``, rounded up: 0 only if there are none left."""
+    return math.ceil(seconds * 10) / 10
 
 
 def pinning_rule() -> str:

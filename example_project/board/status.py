@@ -1,17 +1,16 @@
 """What the page shows of the pin, the replicas and Redis."""
 
-import math
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db import Error
+from django.db import DEFAULT_DB_ALIAS, Error
 from django.http import HttpRequest
 
 from board.databases import replication
 from board.drawing import drawing, table
 from board.models import Post
-from board.pin_status import PinStatus
+from board.pin_status import PinStatus, in_tenths
 from board.stores import SwitchedPinStore
 from board.watching import timeline
 
@@ -32,7 +31,7 @@ def replicas() -> list[dict[str, Any]]:
             "alias": alias,
             "lag": lags[alias],
             "broken": alias in broken,
-            "behind": _in_tenths(replication().behind(alias)),
+            "behind": _behind(alias),
         }
         for alias in settings.REPLICA_DATABASES
     ]
@@ -41,6 +40,14 @@ def replicas() -> list[dict[str, Any]]:
 def newest_posts() -> dict[str, int | None]:
     """The number of the newest post that each database has; 0 for none, and ``None`` if it does not answer."""
     return {alias: _newest_post(alias) for alias in settings.DATABASES}
+
+
+def is_on_primary(number: int) -> bool:
+    """Whether the primary has the post ``number``; no if it does not answer."""
+    try:
+        return Post.objects.using(DEFAULT_DB_ALIAS).filter(pk=number).exists()
+    except Error:
+        return False
 
 
 def everything(request: HttpRequest) -> dict[str, object]:
@@ -68,8 +75,9 @@ def redis_name() -> str:
     return f"server at {address.hostname}:{address.port or 6379}" if address.hostname else f"server at {address.path}"
 
 
-def _in_tenths(seconds: float | None) -> float | None:
-    return None if seconds is None else math.ceil(seconds * 10) / 10
+def _behind(alias: str) -> float | None:
+    seconds = replication().behind(alias)
+    return None if seconds is None else in_tenths(seconds)
 
 
 def _newest_post(alias: str) -> int | None:

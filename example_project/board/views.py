@@ -15,7 +15,7 @@ from board import status
 from board.databases import replication
 from board.forms import LARGEST_LAG, LEAST_LAG, PostForm, lag_from
 from board.models import LONGEST_TEXT, Post
-from board.notices import Notice, notice_for
+from board.notices import notice_for
 from board.observing import reasons
 from board.pin_status import PinStatus, pinning_rule
 from board.replication import ReplicaUnavailable
@@ -23,7 +23,6 @@ from board.stores import CHOICES, SwitchedPinStore
 from board.watching import note_read, timeline
 from multidb.conf import conf
 from multidb.pinning import db_read
-from multidb.routing import Route
 
 MOST_POSTS = 30
 
@@ -124,7 +123,9 @@ def _tell_replica(request: HttpRequest, tell: Callable[[str], None]) -> HttpResp
 
 
 def _page(request: HttpRequest, form: PostForm, **response: int) -> HttpResponse:
+    posted = _posted(request)
     with request.observed.aside():
+        is_on_primary = posted is not None and status.is_on_primary(posted)
         replicas = status.replicas()
     began = time.monotonic()
     posts = list(Post.objects.select_related("author")[:MOST_POSTS])
@@ -134,12 +135,16 @@ def _page(request: HttpRequest, form: PostForm, **response: int) -> HttpResponse
     with request.observed.aside():
         pin = PinStatus.of(request)
     behind = {replica["alias"]: replica["behind"] for replica in replicas}
+    notice = None
+    if posted is not None:
+        listed = [post.pk for post in posts]
+        notice = notice_for(posted, is_on_primary, listed, route, behind, pin, SwitchedPinStore.in_use.name)
     shown = {
         "posts": posts,
         "route": route,
         "explanation": reasons()[route.reason],
         "form": form,
-        "notice": _notice(request, posts, route, behind, pin),
+        "notice": notice,
         "signed_in_as": signed_in_as,
         "pin": status.pin(pin),
         "replicas": replicas,
@@ -151,16 +156,10 @@ def _page(request: HttpRequest, form: PostForm, **response: int) -> HttpResponse
     return rendered
 
 
-def _notice(
-    request: HttpRequest, posts: list[Post], route: Route, behind: dict[str, float | None], pin: PinStatus
-) -> Notice | None:
-    """About the post that the address names as just made, if it names any."""
+def _posted(request: HttpRequest) -> int | None:
+    """The number of the post that the address names as just made, if it names any."""
     posted = request.GET.get("posted", "")
-    if not (posted.isascii() and posted.isdigit() and len(posted) < 19):
-        return None
-    number = int(posted)
-    is_listed = any(post.pk == number for post in posts)
-    return notice_for(number, is_listed, route, behind, pin, SwitchedPinStore.in_use.name)
+    return int(posted) if posted.isascii() and posted.isdigit() and len(posted) < 19 else None
 
 
 def _always_shown() -> dict[str, object]:

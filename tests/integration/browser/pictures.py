@@ -10,7 +10,7 @@ from tests.boards import PROJECT
 PICTURE = PROJECT / "board.png"
 
 # What the page looks like and says may depend on each of these.
-SOURCES = ("*.py", "*.css", "*.js", "*.html")
+SOURCES = ("*.py", "*.css", "*.js", "*.html", "*.svg")
 
 KEYWORD = b"Source"
 END = b"IEND"

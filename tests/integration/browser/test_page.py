@@ -15,6 +15,8 @@ from tests.integration.browser.visitors import (
     notice,
     post,
     posts,
+    press,
+    sign_in,
     slider,
 )
 
@@ -46,7 +48,8 @@ COVERED = """() => [...document.querySelectorAll("a, button, input:not([type=hid
 
 
 def at_rest(board: Board, page: Any) -> None:
-    choose_store(page, "Cookie")
+    board.settle("cookie", lag=0)
+    page.reload()
 
 
 def missed(board: Board, page: Any) -> None:
@@ -57,7 +60,7 @@ def missed(board: Board, page: Any) -> None:
 
 def seen(board: Board, page: Any) -> None:
     board.settle("redis", lag=10)
-    page.get_by_role("button", name="Sign in as ada").click()
+    sign_in(page, "ada")
     post(page, "Seen")
     expect(notice(page)).to_contain_text("You see your own post")
     for summary in page.locator("summary").all():
@@ -66,7 +69,7 @@ def seen(board: Board, page: Any) -> None:
 
 def broken(board: Board, page: Any) -> None:
     board.settle("off", lag=0)
-    page.get_by_role("button", name="Break replica-1").click()
+    press(page, "Break", "replica-1")
     expect(card(page, "replica-1")).to_contain_text("does not answer")
 
 
@@ -131,15 +134,18 @@ def test_everything_can_be_done_by_keyboard(board: Board, page: Any) -> None:
     board.settle("off", lag=5)
     page.reload()
     tab_to(page, page.get_by_role("button", name="Redis"))
-    page.keyboard.press("Enter")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Redis")).to_have_attribute("aria-pressed", "true")
     tab_to(page, page.get_by_role("button", name="Sign in as ada"))
-    page.keyboard.press("Space")
+    with page.expect_navigation():
+        page.keyboard.press("Space")
     expect(page.get_by_text("Signed in as")).to_be_visible()
 
     tab_to(page, page.get_by_role("textbox"))
     page.keyboard.type("Written by keyboard")
-    page.keyboard.press("Control+Enter")
+    with page.expect_navigation():
+        page.keyboard.press("Control+Enter")
     expect(notice(page)).to_contain_text("You see your own post")
     expect(posts(page)).to_contain_text("Written by keyboard")
 
@@ -148,7 +154,8 @@ def test_everything_can_be_done_by_keyboard(board: Board, page: Any) -> None:
     expect(card(page, "replica-1").get_by_role("status")).to_have_text("5.5 s")
     for verb, opposite in (("Break", "Mend"), ("Mend", "Break")):
         tab_to(page, page.get_by_role("button", name=f"{verb} replica-2"))
-        page.keyboard.press("Enter")
+        with page.expect_navigation():
+            page.keyboard.press("Enter")
         expect(page.get_by_role("button", name=f"{opposite} replica-2")).to_be_visible()
 
     tab_to(page, page.get_by_text("The same in words"))

@@ -34,6 +34,7 @@ def test_pinning_saves_until_a_replica_has_caught_up_and_costs_from_then_on(boar
     assert (read["line"], read["kind"]) == ("default", "needed")
 
     board.settle("cookie", lag=0)
+    post(page, "Pinned again, for the time that it took to set the lags")
     page.wait_for_function(ALL_ARRIVED)  # Without being loaded again.
     page.reload()
     drawn = page.evaluate(DRAWN)

@@ -1,7 +1,10 @@
 """What a visitor does on the board, and finds there."""
 
 import re
+import time
 from typing import Any
+
+from tests.boards import READY_SECONDS
 
 REPLICAS = ("replica-1", "replica-2")
 
@@ -35,32 +38,35 @@ def expect(what: Any) -> Any:
 
 def choose_store(page: Any, name: str) -> None:
     """Choose the pin store called ``name`` on the page."""
-    page.get_by_role("button", name=name, exact=True).click()
+    with page.expect_navigation():
+        page.get_by_role("button", name=name, exact=True).click()
     expect(page.get_by_role("button", name=name, exact=True)).to_have_attribute("aria-pressed", "true")
 
 
 def sign_in(page: Any, username: str) -> None:
-    page.get_by_role("button", name=f"Sign in as {username}").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name=f"Sign in as {username}").click()
     expect(page.get_by_text("Signed in as")).to_contain_text(username)
 
 
 def post(page: Any, text: str) -> None:
     """Write ``text``, and wait for what the page says of it."""
     page.get_by_role("textbox").fill(text)
-    page.get_by_role("button", name="Post", exact=True).click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Post", exact=True).click()
     expect(notice(page)).to_be_visible()
 
 
 def press(page: Any, verb: str, replica: str) -> None:
-    """``Break`` or ``Mend`` a replica."""
-    page.get_by_role("button", name=f"{verb} {replica}").click()
+    """``Break`` or ``Mend`` a replica, and wait for the page that follows."""
+    with page.expect_navigation():
+        page.get_by_role("button", name=f"{verb} {replica}").click()
 
 
 def reload_until(page: Any, text: str) -> None:
     """Load the page again until what says who answered has ``text``."""
-    for _ in range(1000):
-        if text in answered_by(page).inner_text():
-            return
+    deadline = time.monotonic() + READY_SECONDS
+    while text not in answered_by(page).inner_text() and time.monotonic() < deadline:
         page.reload()
     expect(answered_by(page)).to_contain_text(text)
 
