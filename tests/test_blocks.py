@@ -11,6 +11,7 @@ import pytest
 
 from multidb.checks import SETTINGS
 from tests.blocks import ROOT, Block, blocks, pages
+from tests.test_coming_from import GONE
 from tests.test_how_to import ACCEPTED
 
 REFUSAL = "not run: "
@@ -150,13 +151,13 @@ def test_each_setting_in_the_text_is_one() -> None:
 
 
 def test_each_name_in_the_text_is_there() -> None:
-    """Modules, and what is in them; that of Django's tasks where Django has those."""
+    """Modules, and what is in them: that of Django's tasks where Django has those, and nothing that is gone."""
     dotted = re.compile(r"`((?!multidb\.[EW]\d)multidb(?:\.[A-Za-z]\w*)+)")
     named = {(page, name) for page in pages() for name in dotted.findall((ROOT / page).read_text())}
     assert len(named) > 30
     if find_spec("django.tasks") is None:
         named = {each for each in named if not each[1].startswith("multidb.contrib.tasks")}
-    assert sorted(each for each in named if not is_there(each[1])) == []
+    assert sorted(each for each in named if each[1] not in GONE and not is_there(each[1])) == []
 
 
 def is_there(name: str) -> bool:
