@@ -1,4 +1,4 @@
-"""The blocks of code in README.md and in the pages under docs/, each with the ``<!-- marker -->`` before it."""
+"""The blocks of code in README.md, CONTRIBUTING.md and docs/, each with the ``<!-- marker -->`` before it."""
 
 import re
 from collections.abc import Iterator
@@ -7,8 +7,11 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 
-FENCE = re.compile(r" *```(\S*)( .*)?$")
+FENCE = re.compile(r" *```([^\s`]*)( [^`]*)?$")
 MARKER = re.compile(r"<!-- (.+) -->$")
+
+# Code in a form that is not read here, so that no test would see it: other fences, those in lists and in quotations.
+UNREAD = re.compile(r"```|~~~|<(pre|code)\b|^ *\t|^( *([>*+-]|\d+[.)]))+ {5}", re.IGNORECASE)
 
 
 class Block(NamedTuple):
@@ -22,9 +25,9 @@ class Block(NamedTuple):
 
 
 def pages() -> list[str]:
-    """README.md and each page under docs/, as paths from the root."""
+    """README.md, CONTRIBUTING.md and each page under docs/, as paths from the root."""
     docs = sorted(path for path in (ROOT / "docs").glob("**/*.md") if "_build" not in path.parts)
-    return ["README.md", *(path.relative_to(ROOT).as_posix() for path in docs)]
+    return ["README.md", "CONTRIBUTING.md", *(path.relative_to(ROOT).as_posix() for path in docs)]
 
 
 def block(page: str, marker: str) -> str:
@@ -34,7 +37,10 @@ def block(page: str, marker: str) -> str:
 
 
 def blocks(page: str) -> Iterator[Block]:
-    """The blocks of ``page`` in their order: what is fenced, and what is indented by four spaces."""
+    """The blocks of ``page`` in their order: what is fenced, and what is indented by four spaces.
+
+    Raises ``ValueError`` for code in any other form.
+    """
     lines = (ROOT / page).read_text().splitlines()
     number, before = 0, ""
     while number < len(lines):
@@ -46,6 +52,8 @@ def blocks(page: str) -> Iterator[Block]:
         elif line.startswith("    ") and (number == 0 or not lines[number - 1] or MARKER.match(lines[number - 1])):
             end = next((at for at in range(number, len(lines)) if not lines[at].startswith("    ")), len(lines))
             inside = [each[4:] for each in lines[number:end]]
+        elif UNREAD.search(line):
+            raise ValueError(f"{page}:{number + 1}: code in a form that is not read: {line}")
         else:
             before = line or before
             number += 1

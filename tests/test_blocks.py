@@ -1,13 +1,16 @@
-"""Each block of code in README.md and under docs/ is run by a test, or says on its marker why it cannot be."""
+"""Each block of code in the README, CONTRIBUTING.md and the docs is run by a test, or says why it cannot be."""
 
 import ast
 import pkgutil
 import re
+import subprocess
+import sys
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
 import pytest
+from django.core.management import get_commands, load_command_class
 
 from multidb.checks import SETTINGS
 from tests.blocks import ROOT, Block, blocks, pages
@@ -18,6 +21,10 @@ REFUSAL = "not run: "
 
 # Which test runs which block: the page, the markers, and the function that asks for them.
 RUN_BY = {
+    **dict.fromkeys(
+        [("CONTRIBUTING.md", marker) for marker in ("store", "contract", "run")],
+        "test_contributing.py::test_the_store_of_the_page_does_what_every_store_does",
+    ),
     ("README.md", "settings"): "test_readme.py::test_a_project_set_up_from_the_readme_works_with_each_store",
     ("README.md", "replayed"): "test_how_to.py::test_the_two_lines_for_postgresql_are_what_they_say",
     ("docs/board.md", "curl"): "test_example_project.py::test_the_curl_lines_of_the_docs_work_as_printed",
@@ -80,9 +87,35 @@ RUN_BY = {
 RUN_WHOLE = {"docs/tutorial.md": "test_tutorial.py::test_it_ends_in_a_working_site_with_each_store"}
 
 
+# Directives of Sphinx, which are part of the site and run when that is made; and what lines of the second may be.
+DIRECTIVES = ("{toctree}", "{eval-rst}", "{include}")
+IN_EVAL_RST = re.compile(
+    r"\.\. (data|auto(class|data|exception|function|module)|currentmodule):: \S+|   :[a-z-]+:.*|   \w.*[^:]|"
+)
+
+
 def written() -> list[Block]:
-    """All blocks but the directives of Sphinx, which are part of the site, and run when that is made."""
-    return [each for each in chain.from_iterable(map(blocks, pages())) if not each.language.startswith("{")]
+    """All blocks but directives; also those of the changelog, which is included by a page."""
+    found = chain.from_iterable(map(blocks, [*pages(), "CHANGELOG.md"]))
+    return [each for each in found if each.language not in DIRECTIVES]
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["~~~python\n1\n~~~", "> ```python\n> 1\n> ```", "<pre>\n1\n</pre>", "````python\n1\n````", "- ```\n  1\n  ```"],
+)
+def test_code_in_a_form_that_is_not_read_is_an_error(code: str, tmp_path: Path) -> None:
+    """Such as another fence, which no test would see."""
+    (tmp_path / "page.md").write_text(f"Text.\n\n{code}\n")
+    with pytest.raises(ValueError, match=r"page\.md:3: code in a form that is not read"):
+        list(blocks(str(tmp_path / "page.md")))
+
+
+def test_no_directive_holds_code() -> None:
+    """Those of other names, such as ``{code-block}``, are blocks like any other."""
+    found = [each for each in chain.from_iterable(map(blocks, pages())) if each.language == "{eval-rst}"]
+    lines = [(each.page, line) for each in found for line in each.text.splitlines()]
+    assert [(page, line) for page, line in lines if not IN_EVAL_RST.fullmatch(line)] == []
 
 
 def test_each_block_is_run_or_says_why_it_cannot_be() -> None:
@@ -132,15 +165,47 @@ def names_defined_by(node: ast.stmt) -> list[str]:
     return [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)]
 
 
+# Commands between backticks, most of which run for long: what is run, and the rest.
+OURS = re.compile(
+    r"`(?:nice )?(?:[A-Z_]+=\w+ )?(?:\.venv/bin/)?(?:python3? )?(\./run\.sh|benchmarks/\w+\.py|-m tests\.\w+)([^`]*)`"
+)
+OF_DJANGO = re.compile(r"`(?:python )?(?:manage\.py )?(check|multidb_status|migrate|test)( --[^`]+)`")
+
+
+def in_text(command: re.Pattern[str]) -> set[tuple[str, str]]:
+    return {(what, rest) for page in pages() for what, rest in command.findall((ROOT / page).read_text())}
+
+
 def test_each_command_in_the_text_names_a_file_that_is_there() -> None:
-    """Those between backticks, most of which run for long."""
-    in_text = re.compile(
-        r"`(?:nice )?(?:\.venv/bin/)?(?:python3? )?(\./run\.sh|benchmarks/\w+\.py|-m tests\.\w+)[^`]*`"
-    )
-    named = {command for page in pages() for command in in_text.findall((ROOT / page).read_text())}
-    paths = {command: ROOT / command.removeprefix("-m ").replace("tests.", "tests/") for command in named}
+    named = {what for what, _ in in_text(OURS)}
+    paths = {what: ROOT / what.removeprefix("-m ").replace("tests.", "tests/") for what in named}
     assert len(named) > 8
-    assert [command for command, path in paths.items() if not path.exists()] == []
+    assert [what for what, path in paths.items() if not path.exists()] == []
+
+
+@pytest.mark.parametrize(("what", "rest"), sorted(each for each in in_text(OURS) if "--" in each[1]))
+def test_each_option_in_the_text_is_one_that_the_command_has(what: str, rest: str) -> None:
+    if what == "./run.sh":
+        said = (ROOT / "run.sh").read_text()
+    else:
+        command = [sys.executable, *what.split(), "--help"]
+        said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert [option for option in re.findall(r"--[\w-]+", rest) if not re.search(rf"{option}\b(?!-)", said)] == []
+
+
+@pytest.mark.parametrize(("name", "rest"), sorted(in_text(OF_DJANGO)))
+def test_each_option_in_the_text_is_one_that_the_command_of_django_has(name: str, rest: str) -> None:
+    command = load_command_class(get_commands()[name], name)
+    command.create_parser("manage.py", name).parse_args(rest.split())
+
+
+def test_each_file_of_ours_in_the_text_is_there() -> None:
+    """But for those that CONTRIBUTING.md has the reader write."""
+    file = re.compile(r"(?<![\w/.])(?:tests|benchmarks|multidb|example_project)/[\w/]+\.\w+")
+    named = {path for page in pages() for path in file.findall((ROOT / page).read_text())}
+    assert len(named) > 80
+    missing = {path for path in named if not (ROOT / path).exists()}
+    assert missing <= {"multidb/backends/files.py", "tests/backends/test_files.py"}
 
 
 def test_each_setting_in_the_text_is_one() -> None:

@@ -8,16 +8,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.blocks import ROOT, block
 
-PAGE = (ROOT / "CONTRIBUTING.md").read_text()
-
-
-def block(name: str) -> str:
-    """The block of code that follows ``<!-- name -->``."""
-    found = re.search(rf"<!-- {name} -->\n```\w+\n(.*?)```", PAGE, re.DOTALL)
-    assert found, name
-    return found[1]
+PAGE = "CONTRIBUTING.md"
 
 
 @pytest.fixture
@@ -27,9 +20,9 @@ def clone(tmp_path: Path) -> Path:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "var"))
     for name in ("pyproject.toml", "pytest_multidb.py"):
         shutil.copy(ROOT / name, tmp_path)
-    (tmp_path / "multidb" / "backends" / "files.py").write_text(block("store"))
+    (tmp_path / "multidb" / "backends" / "files.py").write_text(block(PAGE, "store"))
     conftest = tmp_path / "tests" / "conftest.py"
-    for change in block("contract").split("\n\n"):
+    for change in block(PAGE, "contract").split("\n\n"):
         lines = change.splitlines()
         before, after = ("\n".join(line[1:] for line in lines if line[0] == sign) for sign in "-+")
         if after not in conftest.read_text():  # As it is where somebody has followed the page.
@@ -40,7 +33,7 @@ def clone(tmp_path: Path) -> Path:
 
 def run_in(clone: Path) -> tuple[int, str]:
     """The exit status of the command of the page, and the end of what it prints."""
-    command = block("run").replace(".venv/bin/python", sys.executable).split()
+    command = block(PAGE, "run").replace(".venv/bin/python", sys.executable).split()
     ended = subprocess.run([*command, "-p", "no:cacheprovider"], cwd=clone, capture_output=True, text=True, check=False)
     return ended.returncode, ended.stdout.splitlines()[-1]
 

@@ -175,6 +175,33 @@ def test_a_view_can_have_a_mode_of_its_own(project: Project) -> None:
     assert re.search(r"urls\.search would read, in a dry run, 1 from replica-\d \(replica\)\n", logged)
 
 
+def test_the_lines_with_curl_among_the_questions_print_what_is_asked_for(project: Project) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not on PATH")
+    text = "".join((ROOT / "docs" / name).read_text() for name in ("why-stale.md", "why-primary.md"))
+    lines = sorted(set(re.findall(r"`(curl -[^`]*\| grep \w[^`]*)`", text)))
+    project.add("settings.py", "ALLOWED_HOSTS += ['127.0.0.1']\n")
+    project.add("urls.py", "\nusers.csrf_exempt = True\n")
+    said, _ = project.run(
+        f"""
+        import subprocess
+        import threading
+        from wsgiref.simple_server import make_server
+        from django.core.wsgi import get_wsgi_application
+
+        with make_server("127.0.0.1", 0, get_wsgi_application()) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            for line in {lines}:
+                line = line.replace("-d ...", "-d a=1").replace("ADDRESS", f"http://127.0.0.1:{{server.server_port}}")
+                print(subprocess.run(["bash", "-c", line], capture_output=True, text=True).stdout.strip())
+            server.shutdown()
+        """
+    )
+    written, read = said.splitlines()
+    assert re.match("Set-Cookie: +multidb_pin_writes=", written)
+    assert re.match(r"Server-Timing: replica-\d-replica;", read)
+
+
 def test_the_architecture_names_each_module_where_the_imports_have_it() -> None:
     """In the order of the contract that ``lint-imports`` holds."""
     contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]

@@ -15,9 +15,10 @@ from multidb.contrib import celery as pins
 from multidb.contrib.celery import HEADER
 from multidb.job_routing import LONGEST_TEXT
 from multidb.pins import Pin
+from tests.blocks import ROOT, block
 from tests.conftest import Replication
 from tests.contrib import jobs
-from tests.contrib.workers import ROOT, use_broker
+from tests.contrib.workers import use_broker
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -94,8 +95,7 @@ def test_without_celery_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_module_in_the_documentation_sends_pins() -> None:
-    page = (ROOT / "docs" / "tasks.md").read_text()
-    code = page.split("<!-- celery -->\n```python\n")[1].split("```")[0].replace("mysite.settings", "tests.settings")
+    code = block("docs/tasks.md", "celery").replace("mysite.settings", "tests.settings")
     asked = (
         "from celery import signals; print(app.main, [each[0][0] for each in signals.before_task_publish.receivers])"
     )
