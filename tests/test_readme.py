@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,60 @@ def headings(page: Path) -> set[str]:
     """What a code host makes of them to link to."""
     found = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in found}
+
+
+def test_each_figure_of_the_readme_is_that_of_its_row_in_the_costs() -> None:
+    """The table has rows of docs/costs.md, as they are there, without some columns."""
+    measured = measured_rows()
+    differing = []
+    for heading, row in rows_of_tables("README.md"):
+        there = measured.get(row.get("what", ""), {})
+        if heading == "What it costs" and row != (expected := {column: there.get(column, "") for column in row}):
+            differing.append(f"README.md has\n{line(row)}\nand docs/costs.md\n{line(expected)}")
+    assert not differing, "\n".join(differing)
+
+
+def test_the_readme_names_each_target_that_is_missed() -> None:
+    """In the table, or in the list below it."""
+    shown = [measured_rows()[row["what"]] for heading, row in rows_of_tables("README.md") if heading == "What it costs"]
+    missed = [(heading, row) for heading, row in rows_of_tables("docs/costs.md") if row["reached"] == "no"]
+    section = (ROOT / "README.md").read_text().partition("\n## What it costs\n")[2].partition("\n## ")[0]
+    listed = re.findall(r"^- (.+)$", section, re.MULTILINE)
+    expected = [f"{heading}: {row['what']}" for heading, row in missed if row not in shown]
+    assert listed == expected, "\n".join(expected)
+
+
+def test_the_readme_says_by_what_command_and_where_its_figures_were_measured() -> None:
+    costs = (ROOT / "docs" / "costs.md").read_text()
+    said = re.findall(
+        r"`python3 benchmarks/cost\.py.*?`|^\d+ processors .*|Medians of \d+ interleaved rounds\.", costs, re.M
+    )
+    assert len(set(said)) == 3
+    assert [each for each in said if each not in (ROOT / "README.md").read_text()] == []
+
+
+def measured_rows() -> dict[str, dict[str, str]]:
+    """The rows of docs/costs.md, by their names; where two tables have one of the same name, that of the first."""
+    return {row["what"]: row for _, row in reversed(list(rows_of_tables("docs/costs.md")))}
+
+
+def rows_of_tables(page: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each row of the tables of ``page``, by column, with the heading that it is under."""
+    heading, columns = "", []
+    for each in (ROOT / page).read_text().splitlines():
+        cells = [cell.strip() for cell in each.split("|")[1:-1]]
+        if each.startswith("## "):
+            heading = each.removeprefix("## ")
+        if not cells:
+            columns = []
+        elif not columns:
+            columns = cells
+        elif not cells[0].startswith("---"):
+            yield heading, dict(zip(columns, cells, strict=True))
+
+
+def line(row: dict[str, str]) -> str:
+    return f"| {' | '.join(row.values())} |"
 
 
 def table_of_stores(page: str) -> str:
