@@ -1,6 +1,7 @@
 """manage.py check: each impossible or doubtful configuration has an id, a hint and the setting's name."""
 
 import math
+import re
 import sys
 from types import MappingProxyType
 from typing import Any
@@ -10,6 +11,7 @@ from django.core.checks import CheckMessage, run_checks
 from django.core.management import CommandError, call_command
 
 from multidb.backends.session import SessionPinStore
+from tests.blocks import ROOT
 from tests.conftest import CACHE, COOKIE, REDIS, SESSION
 from tests.test_conf import IMPOSSIBLE
 
@@ -255,3 +257,11 @@ def test_a_cookie_without_secure_is_a_warning_of_deployments(settings, secure: A
     settings.MULTIDB_PINNING_COOKIE_SECURE = secure
     assert [message.id for message in messages(deploy=True)] == ids
     assert "multidb.W016" not in [message.id for message in messages()]
+
+
+def test_each_message_is_in_the_table_of_checks() -> None:
+    """And no other is."""
+    code = "".join(path.read_text() for path in sorted((ROOT / "multidb").rglob("*.py")))
+    page = (ROOT / "docs" / "reference" / "checks.md").read_text()
+    given = re.findall(r'"(multidb\.[EW]\d{3})"', code)
+    assert re.findall(r"^\| `(multidb\.[EW]\d{3})`", page, re.MULTILINE) == sorted(set(given))

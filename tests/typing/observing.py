@@ -1,7 +1,7 @@
 """What tells a project where its reads went, who is pinned, and what is up."""
 
 from collections import Counter
-from typing import Any, assert_type
+from typing import Any, Literal, assert_type
 
 from django.dispatch import Signal
 from django.http import HttpRequest, HttpResponse
@@ -15,6 +15,7 @@ from multidb.middleware import (
     PinningRouterMiddleware,
     pinning_cookie,
     pinning_cookie_httponly,
+    pinning_cookie_samesite,
     pinning_cookie_secure,
     pinning_seconds,
 )
@@ -31,6 +32,7 @@ def of_the_middleware(request: HttpRequest, response: HttpResponse) -> None:
     assert_type(pinning_cookie(), str)
     assert_type(pinning_cookie_secure(), bool)
     assert_type(pinning_cookie_httponly(), bool)
+    assert_type(pinning_cookie_samesite(), Literal["Lax", "Strict", "None", False] | None)
     assert_type(pinning_seconds(), int | float)
     pin_this_thread()
     unpin_this_thread()

@@ -9,7 +9,11 @@ from django.http.response import HttpResponseBase
 
 from multidb.backends import get_pin_store
 from multidb.backends.base import PinStore
+from multidb.backends.cache import CachePinStore
+from multidb.backends.cookie import SignedCookiePinStore
+from multidb.backends.keyed import KeyedPinStore
 from multidb.backends.redis import RedisPinStore
+from multidb.backends.session import SessionPinStore
 from multidb.pins import Pin
 
 
@@ -32,6 +36,14 @@ class Misspelt(PinStore):
         return 1
 
 
+class OwnKeyedPinStore(KeyedPinStore):
+    def _get(self, keys: list[str]) -> Iterable[str | bytes | None]:
+        return [None for _ in keys]
+
+    def _set(self, keys: list[str], text: str, seconds: float) -> bool:
+        return True
+
+
 def of_stores(request: HttpRequest, response: HttpResponseBase, pin: Pin) -> None:
     store = get_pin_store()
     assert_type(store, PinStore)
@@ -40,6 +52,12 @@ def of_stores(request: HttpRequest, response: HttpResponseBase, pin: Pin) -> Non
     store.save(request, pin)  # type: ignore[call-arg]  # the response is missing
     RedisPinStore(alias="pins", timeout=1, keys=["user"])
     RedisPinStore(timeout="1")  # type: ignore[arg-type]  # seconds are a number
+    CachePinStore(alias="pins", keys=["user"], prefix="site")
+    CachePinStore(timeout=1)  # type: ignore[call-arg]  # that of its cache
+    OwnKeyedPinStore(keys=("session",), prefix="site")
+    KeyedPinStore()  # type: ignore[abstract]  # _get and _set are missing
+    for each in (SignedCookiePinStore(), SessionPinStore()):
+        assert_type(each.load(request), Pin | None)
 
 
 async def of_twins(request: HttpRequest, response: HttpResponseBase, pin: Pin) -> None:
