@@ -15,7 +15,7 @@ from multidb.backends.session import SessionPinStore
 from multidb.conf import conf
 from multidb.managers import ReplicaManager
 from multidb.middleware import PinningRouterMiddleware
-from multidb.routers import PinningReplicaRouter
+from multidb.routers import PinningReplicaRouter, ReplicaRouter
 from multidb.setting_error import if_possible
 
 # Those of Django that read from the database themselves, on the way in or out, and not only when a view asks.
@@ -30,7 +30,7 @@ READERS = (
 def check_middleware(**kwargs: object) -> list[CheckMessage]:
     """What is missing in ``MIDDLEWARE`` and ``DATABASE_ROUTERS``, or is in the wrong place there."""
     middleware = _middleware()
-    return [message for check in (_missing, _place) for message in check(middleware)]
+    return [message for check in (_missing, _place, _repeated) for message in check(middleware)] + list(_order())
 
 
 def _missing(middleware: list[type]) -> Iterator[CheckMessage]:
@@ -86,6 +86,27 @@ def _place(middleware: list[type]) -> Iterator[CheckMessage]:
                 hint="Put multidb.middleware.PinningRouterMiddleware before it, and after SessionMiddleware.",
                 id="multidb.W038",
             )
+
+
+def _repeated(middleware: list[type]) -> Iterator[CheckMessage]:
+    if sum(issubclass(each, PinningRouterMiddleware) for each in middleware) > 1:
+        yield Warning(
+            "MIDDLEWARE has PinningRouterMiddleware more than once: each begins and ends the routing of the request.",
+            hint="Leave the one that is right after SessionMiddleware.",
+            id="multidb.W041",
+        )
+
+
+def _order() -> Iterator[CheckMessage]:
+    pins = [isinstance(each, PinningReplicaRouter) for each in router.routers]
+    before = router.routers[: pins.index(True)] if True in pins else []
+    if any(isinstance(each, ReplicaRouter) for each in before):
+        yield Warning(
+            "DATABASE_ROUTERS has a ReplicaRouter before PinningReplicaRouter: it sends every read to a replica, and "
+            "a client may miss its own write.",
+            hint="Take multidb.ReplicaRouter out of DATABASE_ROUTERS.",
+            id="multidb.W040",
+        )
 
 
 def _first(middleware: list[type], is_it: Callable[[type], bool]) -> int | None:

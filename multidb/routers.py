@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections, router
 
+from multidb.log import say_once
 from multidb.mirrors import run_on
 from multidb.replicas import choose, topology
 from multidb.rollout import Mode
@@ -113,6 +115,11 @@ class PinningReplicaRouter(ReplicaRouter):
     """Reads go to the request's replica, or to the primary for whoever wrote a moment ago; writes to the primary."""
 
     def __init__(self) -> None:
+        if apps.ready and not apps.is_installed("multidb"):
+            say_once(
+                '"multidb" is not in INSTALLED_APPS, so manage.py check says nothing of its settings, and replicas are '
+                "no mirrors in tests. Add it."
+            )
         # Django looks this up for each query: on the object it is found bound.
         self.db_for_read = self.db_for_read  # type: ignore[method-assign]  # by itself
 

@@ -33,6 +33,8 @@ DOUBTFUL = [
         "PersistentRemoteUserMiddleware",
         {"MIDDLEWARE": [SESSIONS, AUTHENTICATION, REMOTE_USER, PINNING]},
     ),
+    ("multidb.W040", "ReplicaRouter", {"DATABASE_ROUTERS": ["multidb.ReplicaRouter", "multidb.PinningReplicaRouter"]}),
+    ("multidb.W041", "more than once", {"MIDDLEWARE": [SESSIONS, PINNING, AUTHENTICATION, PINNING]}),
 ]
 
 

@@ -17,7 +17,7 @@ from multidb.pins import Pin, PinStoreUnavailable
 from multidb.request_routing import RequestRouting
 from multidb.routes import Route
 from multidb.routing import Scope
-from tests.conftest import REPLICAS
+from tests.conftest import REPLICAS, lines
 from tests.models import Post
 
 
@@ -375,3 +375,13 @@ def test_a_pin_on_every_primary_is_set_and_each_is_read_by_its_own(settings, cli
 
 def test_a_router_alone_is_not_asked_for_those_after_it() -> None:
     assert PinningReplicaRouter().db_for_write(Post) == "default"
+
+
+@pytest.mark.parametrize(("installed", "said"), [(True, 0), (False, 1)])
+def test_that_the_app_is_not_installed_is_said_once(
+    settings: Any, caplog: pytest.LogCaptureFixture, installed: bool, said: int
+) -> None:
+    settings.INSTALLED_APPS = [each for each in settings.INSTALLED_APPS if installed or each != "multidb"]
+    PinningReplicaRouter()
+    PinningReplicaRouter()
+    assert len([line for line in lines(caplog) if line.startswith('"multidb" is not in INSTALLED_APPS')]) == said

@@ -85,6 +85,14 @@ SLIPS = {
         replaced('DATABASE_ROUTERS = ["multidb.PinningReplicaRouter"]', "DATABASE_ROUTERS = []"),
         ["multidb.W005", "Add multidb.PinningReplicaRouter to DATABASE_ROUTERS"],
     ),
+    "the router that knows of pins is added to the other": (
+        replaced('ROUTERS = ["multidb', 'ROUTERS = ["multidb.ReplicaRouter", "multidb'),
+        ["multidb.W040", "a client may miss its own write", "Take multidb.ReplicaRouter out of DATABASE_ROUTERS"],
+    ),
+    "the middleware is added twice": (
+        added("MIDDLEWARE.append('multidb.middleware.PinningRouterMiddleware')"),
+        ["multidb.W041", "more than once", "Leave the one that is right after SessionMiddleware"],
+    ),
     "the alias of a replica is misspelt": (
         replaced('REPLICA_DATABASES = ["replica-1", "replica-2"]', 'REPLICA_DATABASES = ["replica-1", "replcia-2"]'),
         ["multidb.E002", "'replcia-2', which is not in DATABASES", "Allowed: 'default', 'replica-1', 'replica-2'"],
@@ -131,6 +139,23 @@ def test_a_redis_that_does_not_run_is_named_by_the_check_and_the_status(tmp_path
     assert "pin store: ConnectionError: Error 111 connecting to 127.0.0.1:1. Connection refused" in site.says(
         "multidb_status"
     )
+
+
+def test_a_redis_whose_address_has_no_scheme_is_named_with_its_cache(tmp_path: Path) -> None:
+    site = Site(tmp_path, "redis")
+    site.slip(replaced("redis://", ""))
+    said = site.says("check")
+    assert "multidb.E022" in said
+    assert "must specify one of the following schemes" in said
+    assert "Mend 'pins' in CACHES" in said
+
+
+def test_an_app_that_is_forgotten_is_named_in_the_log_whatever_the_command(tmp_path: Path) -> None:
+    """Nothing checks the settings then, and a middleware may be forgotten too."""
+    site = Site(tmp_path)
+    site.slip(lambda text: OURS.sub("", text) + "\nINSTALLED_APPS.remove('multidb')\n")
+    said = site.says("migrate")
+    assert '"multidb" is not in INSTALLED_APPS' in said, said
 
 
 def test_without_a_slip_there_is_nothing_to_say(tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ KINDS = {"reading": "reading", "pinned reading": "pinned", "writing": "writing"}
 NOTE = """\
 CPU time. Routing alone is the middleware and the view of the table of routing, called as they are or awaited. Added to
 Django is what a request takes more, with this library, than on a site without routing, in Django's handler with its
-URL resolver: the sync one with a sync view, and the async one with an async view. With the Redis store, the reads of the
-async view are in a thread, as those of Django's async ORM are, also on the site without routing; what the process does to
-ask a real Redis is counted, and not what it waits."""
+URL resolver: the sync one with a sync view, and the async one with an async view. With the Redis store, the reads of
+the async view are in a thread, as those of Django's async ORM are, also on the site without routing; what the process
+does to ask a real Redis is counted, and not what it waits."""
 
 
 def tables(options: Options) -> list[Table]:

@@ -45,5 +45,7 @@ class AliasedPinStore(KeyedPinStore):
         return SettingError(
             "multidb.E022",
             f"MULTIDB_PIN_STORE names the cache {self._alias!r}, which cannot be used: {type(error).__name__}: {what}",
-            f"Allowed: {', '.join(map(repr, settings.CACHES))}.",
+            f"Mend {self._alias!r} in CACHES."
+            if self._alias in settings.CACHES
+            else f"Allowed: {', '.join(map(repr, settings.CACHES))}.",
         )
