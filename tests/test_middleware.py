@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from django.test import AsyncClient, AsyncRequestFactory, Client, RequestFactory
 from django.urls import path
 from rest_framework.authtoken.models import Token
 
-from multidb import routing
+from multidb import middleware, routing
 from multidb.backends import get_pin_store
 from multidb.backends.base import UnsentResponse
 from multidb.middleware import (
@@ -30,8 +30,9 @@ from multidb.middleware import (
     pinning_cookie_secure,
     pinning_seconds,
 )
-from multidb.pinning import mark_as_write, pin_this_thread, this_thread_is_pinned
-from multidb.signals import pinned
+from multidb.pinning import db_read, mark_as_write, pin_this_thread, this_thread_is_pinned
+from multidb.pins import Pin
+from multidb.signals import pinned, request_routed
 from tests import urls, views
 from tests.conftest import KEYED, REDIS, REPLICAS, STORES, Clock, Replication, use_store
 from tests.models import Post
@@ -517,6 +518,84 @@ async def test_a_subclass_overrides_either_hook_under_asgi(async_client: AsyncCl
     assert (await async_client.get("/aread"))["X-Own"] == "GET 0"
 
 
+def observes(table: str | None) -> Callable[[HttpRequest], HttpResponse]:
+    """A view that is seen to write, to an ignored ``table`` if that is one."""
+
+    def view(request: HttpRequest) -> HttpResponse:
+        routing.current().routing.observe_write("default", table)
+        return HttpResponse()
+
+    return view
+
+
+@pytest.mark.parametrize(
+    ("trigger", "view", "method", "pins"),
+    [
+        ("method", observes(None), "GET", False),
+        ("method", observes(None), "POST", True),
+        ("method", db_read(HttpResponse), "POST", False),
+        ("write", observes(None), "GET", True),
+        ("write", observes("tests_post"), "POST", False),
+        ("write", HttpResponse, "POST", False),
+    ],
+    ids=lambda each: getattr(each, "__name__", str(each)),
+)
+def test_who_is_pinned(rf: RequestFactory, settings: Any, trigger: str, view: Any, method: str, pins: bool) -> None:
+    settings.MULTIDB_PINNING_TRIGGER = trigger
+    response = PinningRouterMiddleware(view)(rf.generic(method, "/"))
+    assert (pinning_cookie() in response.cookies) is pins
+
+
+def test_a_pin_is_merged_with_the_one_that_was_looked_up(rf: RequestFactory, settings: Any) -> None:
+    settings.REPLICA_DATABASES = {"default": ["replica-1"], "users": ["users-replica"]}
+    settings.MULTIDB_PINNING_TRIGGER = "write"
+    pins: list[Pin] = []
+
+    def note(sender: Any, pin: Pin, **kwargs: Any) -> None:
+        pins.append(pin)
+
+    def view(request: HttpRequest) -> HttpResponse:
+        this_thread_is_pinned()
+        routing.current().routing.observe_write(request.GET["to"], None)
+        return HttpResponse()
+
+    pinned.connect(note)
+    try:
+        rf.cookies = PinningRouterMiddleware(view)(rf.get("/", {"to": "users"})).cookies
+        PinningRouterMiddleware(view)(rf.get("/", {"to": "default"}))
+    finally:
+        pinned.disconnect(note)
+    assert [set(pin.holds) for pin in pins] == [{"users"}, {"users", "default"}]
+
+
+def test_it_is_told_with_its_request_and_response_where_reads_went(rf: RequestFactory, settings: Any) -> None:
+    settings.MULTIDB_EXPLAIN = True
+    told: list[Any] = []
+
+    def note(sender: Any, request: HttpRequest, response: HttpResponse, **kwargs: Any) -> None:
+        told.extend((request, response))
+
+    request_routed.connect(note)
+    try:
+        request = rf.get("/")
+        response = PinningRouterMiddleware(HttpResponse)(request)
+    finally:
+        request_routed.disconnect(note)
+    assert [each is of for each, of in zip(told, (request, response), strict=True)] == [True, True]
+    assert response["Server-Timing"] == 'multidb;desc="no reads"'
+
+
+def test_what_is_ignored_of_a_request_inside_another_is_ignored_there_too(rf: RequestFactory, settings: Any) -> None:
+    states: list[Any] = []
+
+    def outer(request: HttpRequest) -> HttpResponse:
+        states.append(routing.current().routing)
+        return PinningRouterMiddleware(observes("tests_post"))(rf.get("/"))
+
+    PinningRouterMiddleware(outer)(rf.get("/"))
+    assert (set(states[0].written), set(states[0].ignored_tables)) == (set(), {"tests_post"})
+
+
 class Prepares(PinningRouterMiddleware):
     """A project's own subclass that prepares what templates are given."""
 
@@ -682,6 +761,44 @@ class TestAClientThatHangsUp:
         await saving.wait()
         await cancelled(visit)
         assert (await AsyncClient().get("/aread", headers=headers)).json()["reason"] == reason
+
+    def test_on_a_thread_while_its_pin_is_saved_is_pinned_as_the_response_says(self, rf: RequestFactory) -> None:
+        """Where a middleware after ours is not async, so that ours is not either."""
+
+        def view(request: HttpRequest) -> HttpResponse:
+            response = HttpResponse()
+            response._db_write = True
+            return response
+
+        seen: list[Any] = []
+
+        class Interrupted(PinningRouterMiddleware):
+            def process_response(self, request: HttpRequest, response: Any) -> Any:
+                seen.append(response)
+                if len(seen) == 1:
+                    raise asyncio.CancelledError
+                return super().process_response(request, response)
+
+        with pytest.raises(asyncio.CancelledError):
+            Interrupted(view)(rf.get("/"))
+        assert pinning_cookie() in seen[1].cookies
+
+    async def test_leaves_nothing_behind(self, rf: RequestFactory) -> None:
+        """Neither the task that has saved its pin, nor an error of that."""
+        complaints: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+        begun = asyncio.Event()
+
+        async def view(request: HttpRequest) -> HttpResponse:
+            begun.set()
+            await asyncio.sleep(60)
+            return HttpResponse()
+
+        visit = asyncio.create_task(PinningRouterMiddleware(view)(AsyncRequestFactory().post("/")))
+        await begun.wait()
+        await cancelled(visit)
+        await asyncio.sleep(0)
+        assert (middleware._saving, complaints) == (set(), [])
 
 
 async def known_by_token(settings: Any) -> dict[str, str]:
