@@ -14,11 +14,11 @@ from django.db import DataError, router
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 
-from multidb.backends import get_pin_store
+from multidb.backends import base, get_pin_store
 from multidb.backends.base import PinStore
 from multidb.backends.keyed import KeyedPinStore
 from multidb.middleware import pinning_cookie
-from multidb.pins import Pin
+from multidb.pins import Pin, PinStoreUnavailable
 from tests.conftest import COOKIE, SESSION, Ahead, Clock, lines
 from tests.models import Post
 
@@ -258,3 +258,76 @@ async def test_a_store_of_its_own_has_no_fallback_to_ask_or_tell(rf: RequestFact
     await store.asave(request, response, pin)
     assert not response.cookies
     assert await store.aload(request) == pin
+
+
+def test_two_threads_that_come_at_once_get_one_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    store, first = OwnPinStore(), []
+
+    class Meanwhile(base.Outage):
+        """Made while another thread makes one too, and is sooner done."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__(name)
+            if not first:
+                first.append(self)
+                first.append(store.outage)
+
+    monkeypatch.setattr(base, "Outage", Meanwhile)
+    assert store.outage is first[1]
+
+
+class Partial(OwnPinStore):
+    """A store that has two pins of each client, and fails before it has told all that there are."""
+
+    asks_by_itself = True
+    pins: ClassVar[list[Pin]] = []
+    is_whole: ClassVar[bool] = False
+
+    def _read(self, request: HttpRequest) -> Any:
+        yield from (pin.encode() for pin in self.pins)
+        if not self.is_whole:
+            raise PinStoreUnavailable
+
+
+@pytest.mark.parametrize("is_awaited", [False, True])
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_all_that_is_found_is_known_and_what_the_cookie_has_too(
+    rf: RequestFactory, clock: Clock, settings: Any, monkeypatch: pytest.MonkeyPatch, is_awaited: bool, is_whole: bool
+) -> None:
+    settings.MULTIDB_PIN_STORE = {"BACKEND": f"{__name__}.Partial"}
+    store, response = get_pin_store(), HttpResponse()
+    store.fallback.save(rf.get("/"), response, Pin.on(["cookie"], clock() + 10))
+    rf.cookies = response.cookies
+    monkeypatch.setattr(Partial, "pins", [Pin.on(["default"], clock() + 10), Pin.on(["users"], clock() + 10)])
+    monkeypatch.setattr(Partial, "is_whole", is_whole)
+    load = async_to_sync(store.aload) if is_awaited else store.load
+    if is_whole:
+        pin = load(rf.get("/"))
+    else:
+        with pytest.raises(PinStoreUnavailable) as raised:
+            load(rf.get("/"))
+        pin = raised.value.pin
+    assert set(pin.holds) == {"default", "users", "cookie"}
+
+
+def test_a_project_s_own_save_gets_the_response_on_an_event_loop_too(rf: RequestFactory, clock: Clock) -> None:
+    saved: list[Any] = []
+
+    class Saves(OwnPinStore):
+        def save(self, *arguments: Any) -> None:
+            saved.extend(arguments)
+
+    arguments = rf.get("/"), HttpResponse(), Pin.on(["default"], clock() + 10)
+    async_to_sync(Saves().asave)(*arguments)
+    assert [each is given for each, given in zip(saved, arguments, strict=True)] == [True] * 3
+
+
+def test_a_store_that_has_no_pin_of_a_client_is_not_read(rf: RequestFactory) -> None:
+    class Elsewhere(OwnPinStore):
+        def _may_have_one_of(self, request: HttpRequest) -> bool:
+            return False
+
+        def _read(self, request: HttpRequest) -> Any:
+            pytest.fail("It was read.")
+
+    assert Elsewhere().load(rf.get("/")) is None

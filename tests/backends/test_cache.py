@@ -190,3 +190,16 @@ def test_a_marker_outlives_the_timeout_of_the_cache(failing: Callable[[bool], No
     assert reason() == "store down"
     clock.advance(301)
     assert reason() == "replica"
+
+
+def test_a_store_that_is_declared_gone_leaves_no_marker(local_cache: None, settings) -> None:
+    settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE, "OPTIONS": {"alias": "pins"}}
+    get_pin_store().declare_new()
+    assert caches["pins"]._cache
+    get_pin_store().declare_gone()
+    assert not caches["pins"]._cache
+
+
+def test_the_round_trip_is_timed(local_cache: None, settings) -> None:
+    settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE, "OPTIONS": {"alias": "pins"}}
+    assert 0 <= get_pin_store().inspect().round_trip < 60

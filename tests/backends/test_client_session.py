@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.sessions.backends.db import SessionStore as DatabaseSession
 from django.contrib.sessions.backends.signed_cookies import SessionStore
+from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
 
 from multidb.backends.client_session import is_loaded, peek, session_key
@@ -29,6 +31,22 @@ def test_without_a_session_of_django_there_is_no_key(attributes: dict[str, Any])
     request = HttpRequest()
     vars(request).update(attributes)
     assert session_key(request) is None
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_on_an_event_loop_only_what_is_loaded_is_looked_at(is_known: bool) -> None:
+    session = SessionStore("x" * 32)
+    if is_known:
+        session["user"] = "ada"
+
+    async def look() -> Any:
+        return peek(session)
+
+    if is_known:
+        assert async_to_sync(look)() == {"user": "ada"}
+        return
+    with pytest.raises(SynchronousOnlyOperation):
+        async_to_sync(look)()
 
 
 @pytest.mark.django_db(databases="__all__")

@@ -16,6 +16,7 @@ from django.utils.functional import SimpleLazyObject
 
 from multidb.backends import get_pin_store
 from multidb.backends.cache import CachePinStore
+from multidb.backends.client_session import is_loaded
 from multidb.pins import Pin, PinStoreUnavailable
 from tests.conftest import Clock, lines, use_store
 
@@ -294,3 +295,39 @@ def test_a_pin_for_which_no_session_is_loaded_while_the_store_is_left_alone_is_m
     assert store.outage.may_miss_pins()
     clock.advance(10.1)
     assert not store.outage.may_miss_pins()
+
+
+def test_while_the_store_is_left_alone_no_session_is_loaded_for_it(
+    rf: RequestFactory, session: SessionStore, clock: Clock
+) -> None:
+    """Its server is often the same. What takes no session is filed all the same."""
+    store, request = CachePinStore(), rf.post("/", headers={"authorization": TOKEN})
+    [key] = store.client(request)
+    request.session = session
+    store.outage.failed(OSError())
+    with pytest.raises(PinStoreUnavailable):
+        store.client(request)
+    with pytest.raises(PinStoreUnavailable):
+        store._keys_to_read(request)
+    assert store._keys_to_write(request, 10) == [key]
+    assert not is_loaded(session)
+    session.get("anything")
+    found = [store.client(request), store._keys_to_read(request), store._keys_to_write(request, 10)]
+    assert [len(keys) for keys in found] == [3, 3, 3]
+
+
+def test_a_store_is_told_what_it_has_not_taken_when_it_is_interrupted(rf: RequestFactory, clock: Clock) -> None:
+    told: list[Any] = []
+
+    class Interrupted(CachePinStore):
+        def _set(self, keys: list[str], text: str, seconds: float) -> bool:
+            raise KeyboardInterrupt
+
+        def _not_taken(self, *arguments: Any) -> None:
+            told.extend(arguments)
+
+    store, request = Interrupted(), rf.post("/", headers={"authorization": TOKEN})
+    pin = Pin.on(["default"], clock() + 10)
+    with pytest.raises(KeyboardInterrupt):
+        store.save(request, HttpResponse(), pin)
+    assert told == [store.client(request), pin.encode(), pytest.approx(10, abs=5)]

@@ -8,7 +8,7 @@ import signal
 import tempfile
 import time
 import traceback
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import accumulate
@@ -40,18 +40,26 @@ class Fork(NamedTuple):
 
 class Runner:
     """Runs all tests, which have to pass, to see which lines each of them reaches; then, for each mutant, those that
-    reach the line which is changed: first those of the module itself, last the slow ones, until one fails. A slow one
-    has to fail twice. A mutant that reaches many meets as many as have taken ``seconds`` together, and one at least.
+    reach the line which is changed, until one fails: first those of the module itself, then those of the files of which
+    most reach it, and last the slow ones, of which one has to fail twice. A mutant that reaches many meets as many as
+    have taken ``seconds`` together, and one at least.
 
-    ``tell(mutant, killer)`` is told the name of that one, or ``""`` if the mutant has survived.
+    ``tell(mutant, killer)`` is told the name of that one, or ``""`` if the mutant has survived. What the first run has
+    shown is kept in the file ``survey``, and is taken from there if that exists.
     """
 
     def __init__(
-        self, mutants: Iterable[Mutant], processes: int, seconds: float, tell: Callable[[Mutant, str], None]
+        self,
+        mutants: Iterable[Mutant],
+        processes: int,
+        seconds: float,
+        survey: Path | None,
+        tell: Callable[[Mutant, str], None],
     ) -> None:
         self._mutants = mutants
         self._processes = processes
         self._most_seconds = seconds
+        self._survey_file = survey
         self._tell = tell
         self._forks: dict[int, Fork] = {}
         self._seconds: dict[str, float] = defaultdict(float)
@@ -77,11 +85,17 @@ class Runner:
         return True
 
     def _survey(self, tests: list[pytest.Item]) -> None:
-        pid, directory = _fork(lambda: self._traced(tests))
-        os.waitpid(pid, 0)
-        found = _found(directory) or {"failed": ["one, whose process has ended"]}
-        if found["failed"]:
-            pytest.exit(f"Tests fail that have to pass: {found['failed']}", returncode=2)
+        kept = self._survey_file
+        if kept is not None and kept.exists():
+            found = json.loads(kept.read_text())
+        else:
+            pid, directory = _fork(lambda: self._traced(tests))
+            os.waitpid(pid, 0)
+            found = _found(directory) or {"failed": ["one, whose process has ended"]}
+            if found["failed"]:
+                pytest.exit(f"Tests fail that have to pass: {found['failed']}", returncode=2)
+            if kept is not None:
+                kept.write_text(json.dumps(found))
         self._seconds |= found["seconds"]
         self._reached = found["reached"]
 
@@ -152,13 +166,19 @@ class Runner:
         names = {name for line in mutant.lines for name in reached.get(str(line), ())}
         mirror = str(Path("tests", *mutant.path.parts[1:-1], f"test_{mutant.path.stem}."))
         chosen = [test for test in tests if test.nodeid in names]
+        all_, reaching = Counter(map(_file, tests)), Counter(map(_file, chosen))
 
-        def cost(test: pytest.Item) -> tuple[bool, bool, float]:
-            return _is_slow(test), not test.nodeid.startswith(mirror), self._seconds[test.nodeid]
+        def cost(test: pytest.Item) -> tuple[bool, bool, float, float]:
+            share = reaching[_file(test)] / all_[_file(test)]
+            return _is_slow(test), not test.nodeid.startswith(mirror), -share, self._seconds[test.nodeid]
 
         ordered = sorted(chosen, key=cost)
         until = accumulate(self._seconds[test.nodeid] for test in ordered)
         return [test for test, end in zip(ordered, until, strict=True) if end <= self._most_seconds] or ordered[:1]
+
+
+def _file(test: pytest.Item) -> str:
+    return test.nodeid.partition("::")[0]
 
 
 def _is_slow(test: pytest.Item) -> bool:
