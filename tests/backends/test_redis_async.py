@@ -436,6 +436,28 @@ class TwoRegions(RedisPinStore):
         return super()._set(keys, text, seconds)
 
 
+ASKED_ON: list[bool] = []
+
+
+def by_tenant(request: HttpRequest) -> str:
+    """A project's own key, which may ask a database. Notes whether an event loop would wait for it."""
+    ASKED_ON.append(asyncio._get_running_loop() is not None)
+    return "tenant"
+
+
+async def test_a_project_s_own_key_is_asked_for_in_a_thread(
+    store: RedisPinStore, server: RedisServer, settings: Any, clock: Clock
+) -> None:
+    settings.MULTIDB_PIN_STORE = {
+        "BACKEND": REDIS,
+        "OPTIONS": {"alias": "pins", "timeout": 5, "keys": [f"{__name__}.by_tenant"]},
+    }
+    await seen(get_pin_store())
+    await save(get_pin_store(), Pin.on(["default"], clock() + 10))
+    assert await get_pin_store().aload(request_of()) is not None
+    assert set(ASKED_ON) == {False}
+
+
 async def test_a_store_that_asks_in_its_own_way_is_let(server: RedisServer, settings: Any, clock: Clock) -> None:
     """In a thread, as its methods expect."""
     use(settings, server.url)
