@@ -57,6 +57,7 @@ def measure(task: str, seconds: float) -> float:
     """How many seconds one call of ``task`` takes: the mean of as many as take about ``seconds``."""
     run = TASKS[task]
     if task not in _calls:
+        run(1, 1)  # Else what is made once, such as an import, would make the calls look dear, and so few.
         _calls[task] = _enough(run, seconds)
     calls = _calls[task]
     return run(calls, calls) / calls
