@@ -100,13 +100,14 @@ def _repeated(middleware: list[type]) -> Iterator[CheckMessage]:
 def _order() -> Iterator[CheckMessage]:
     pins = [isinstance(each, PinningReplicaRouter) for each in router.routers]
     before = router.routers[: pins.index(True)] if True in pins else []
-    if any(isinstance(each, ReplicaRouter) for each in before):
-        yield Warning(
-            "DATABASE_ROUTERS has a ReplicaRouter before PinningReplicaRouter: it sends every read to a replica, and "
-            "a client may miss its own write.",
-            hint="Take multidb.ReplicaRouter out of DATABASE_ROUTERS.",
-            id="multidb.W040",
-        )
+    for each in before:
+        if isinstance(each, ReplicaRouter) and type(each).db_for_read is ReplicaRouter.db_for_read:
+            yield Warning(
+                f"DATABASE_ROUTERS has {type(each).__name__} before PinningReplicaRouter: it sends every read to a "
+                "replica, and a client may miss its own write.",
+                hint=f"Take {type(each).__name__} out of DATABASE_ROUTERS.",
+                id="multidb.W040",
+            )
 
 
 def _first(middleware: list[type], is_it: Callable[[type], bool]) -> int | None:

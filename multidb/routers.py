@@ -37,6 +37,13 @@ class ReplicaRouter:
     that is no primary and no replica in ``REPLICA_DATABASES`` this router knows nothing, and answers ``None``.
     """
 
+    def __init__(self) -> None:
+        if apps.apps_ready and not apps.is_installed("multidb"):
+            say_once(
+                '"multidb" is not in INSTALLED_APPS, so manage.py check says nothing of its settings, and replicas are '
+                "no mirrors in tests. Add it."
+            )
+
     def db_for_read(self, model: Any, **hints: Any) -> str | None:
         route = self._routed(model, hints)
         return None if route is None else run_on(route, route.destination)
@@ -115,11 +122,7 @@ class PinningReplicaRouter(ReplicaRouter):
     """Reads go to the request's replica, or to the primary for whoever wrote a moment ago; writes to the primary."""
 
     def __init__(self) -> None:
-        if apps.ready and not apps.is_installed("multidb"):
-            say_once(
-                '"multidb" is not in INSTALLED_APPS, so manage.py check says nothing of its settings, and replicas are '
-                "no mirrors in tests. Add it."
-            )
+        super().__init__()
         # Django looks this up for each query: on the object it is found bound.
         self.db_for_read = self.db_for_read  # type: ignore[method-assign]  # by itself
 

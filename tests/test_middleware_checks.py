@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from multidb.middleware import PinningRouterMiddleware
+from multidb.routers import ReplicaRouter
 from tests.conftest import SESSION
 from tests.test_checks import messages, store
 
@@ -36,6 +37,18 @@ DOUBTFUL = [
     ("multidb.W040", "ReplicaRouter", {"DATABASE_ROUTERS": ["multidb.ReplicaRouter", "multidb.PinningReplicaRouter"]}),
     ("multidb.W041", "more than once", {"MIDDLEWARE": [SESSIONS, PINNING, AUTHENTICATION, PINNING]}),
 ]
+
+
+class ForSome(ReplicaRouter):
+    """A project's own router, which has nothing to say of most models."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        return None
+
+
+def test_a_router_that_leaves_reads_to_the_next_one_may_be_before_it(settings: Any) -> None:
+    settings.DATABASE_ROUTERS = [f"{__name__}.ForSome", "multidb.PinningReplicaRouter"]
+    assert messages() == []
 
 
 class Own(PinningRouterMiddleware):

@@ -377,11 +377,12 @@ def test_a_router_alone_is_not_asked_for_those_after_it() -> None:
     assert PinningReplicaRouter().db_for_write(Post) == "default"
 
 
+@pytest.mark.parametrize("router_class", [ReplicaRouter, PinningReplicaRouter])
 @pytest.mark.parametrize(("installed", "said"), [(True, 0), (False, 1)])
 def test_that_the_app_is_not_installed_is_said_once(
-    settings: Any, caplog: pytest.LogCaptureFixture, installed: bool, said: int
+    settings: Any, caplog: pytest.LogCaptureFixture, installed: bool, said: int, router_class: type[ReplicaRouter]
 ) -> None:
     settings.INSTALLED_APPS = [each for each in settings.INSTALLED_APPS if installed or each != "multidb"]
-    PinningReplicaRouter()
-    PinningReplicaRouter()
+    router_class()
+    router_class()
     assert len([line for line in lines(caplog) if line.startswith('"multidb" is not in INSTALLED_APPS')]) == said

@@ -87,7 +87,7 @@ SLIPS = {
     ),
     "the router that knows of pins is added to the other": (
         replaced('ROUTERS = ["multidb', 'ROUTERS = ["multidb.ReplicaRouter", "multidb'),
-        ["multidb.W040", "a client may miss its own write", "Take multidb.ReplicaRouter out of DATABASE_ROUTERS"],
+        ["multidb.W040", "a client may miss its own write", "Take ReplicaRouter out of DATABASE_ROUTERS"],
     ),
     "the middleware is added twice": (
         added("MIDDLEWARE.append('multidb.middleware.PinningRouterMiddleware')"),
@@ -150,7 +150,7 @@ def test_a_redis_whose_address_has_no_scheme_is_named_with_its_cache(tmp_path: P
     assert "Mend 'pins' in CACHES" in said
 
 
-def test_an_app_that_is_forgotten_is_named_in_the_log_whatever_the_command(tmp_path: Path) -> None:
+def test_an_app_that_is_forgotten_is_named_in_the_log_when_there_is_something_to_route(tmp_path: Path) -> None:
     """Nothing checks the settings then, and a middleware may be forgotten too."""
     site = Site(tmp_path)
     site.slip(lambda text: OURS.sub("", text) + "\nINSTALLED_APPS.remove('multidb')\n")
