@@ -5,10 +5,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import Context
 from functools import lru_cache
+from inspect import signature
 from typing import Any, NoReturn, TypeVar
 
 from redis import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
 from redis import asyncio as redis_asyncio
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, ResponseError
@@ -57,6 +59,9 @@ OTHERWISE = frozenset(
     ["himport_registry", "parser_class", "retry", "socket_connect_timeout", "socket_timeout", *UNDISTURBED]
 )
 
+# redis-py 7 knows of it for threads only.
+QUIET = {name: UNDISTURBED[name] for name in UNDISTURBED if name in signature(AbstractConnection).parameters}
+
 # Connections of one event loop. Hundreds of requests that all connect at once would be too slow for the timeout.
 MOST_AT_ONCE = 16
 
@@ -90,7 +95,7 @@ class AsyncRedisClient:
         limits = {"socket_timeout": None, "socket_connect_timeout": client.timeout}
         self.pool: Any = redis_asyncio.ConnectionPool(
             connection_class=_of_nobody(CONNECTIONS[pool.connection_class.__base__]),
-            **{**known, **UNDISTURBED, **limits, "retry": Retry(NoBackoff(), 0)},
+            **{**known, **QUIET, **limits, "retry": Retry(NoBackoff(), 0)},
         )
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
         self._late_since: float | None = None
