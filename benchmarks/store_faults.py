@@ -25,10 +25,10 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, override_settings
 from django.urls import path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[1:1] = [str(ROOT), str(ROOT / "example_project")]
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(2, str(Path(__file__).resolve().parents[1] / "example_project"))
 
-from servers.redis import RedisServer  # noqa: E402  # the path to it is set in the line above
+from servers.redis import RedisServer
 
 FOLLOWING = 100
 STORE = "multidb.backends.redis.RedisPinStore"

@@ -51,7 +51,7 @@ def _view(view: Callable[..., Any], dead: str) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
         return called(*args, **kwargs)
 
-    run.__wrapped__ = view  # type: ignore[attr-defined]  # as a decorator says it
+    run.__wrapped__ = view  # type: ignore[attr-defined]  # functools.wraps would copy an async view's mark as well
     run._non_atomic_requests = {*getattr(view, "_non_atomic_requests", ()), dead}  # type: ignore[attr-defined]  # Django's mark
     return BaseHandler().make_view_atomic(run)
 

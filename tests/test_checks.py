@@ -3,6 +3,7 @@
 import math
 import re
 import sys
+from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any
 
@@ -27,6 +28,16 @@ NO_BACKEND = {"BACKEND": "tests.nowhere.Cache"}
 
 def messages(deploy: bool = False) -> list[CheckMessage]:
     return run_checks(tags=["multidb"], include_deployment_checks=deploy)
+
+
+def assert_reported_alone(id: str, word: str, values: Iterable[str]) -> None:
+    """There is one message, ``id``, with a hint, which has ``word`` in it and names one of the settings ``values``."""
+    [message] = messages()
+    assert message.id == id
+    assert message.is_serious() is id.startswith("multidb.E")
+    assert message.hint
+    assert word in f"{message.msg} {message.hint}"
+    assert any(name in f"{message.msg} {message.hint}" for name in values)
 
 
 def holding(cache: dict[str, Any], entries: int) -> dict[str, Any]:
@@ -160,12 +171,7 @@ def test_what_is_impossible_or_doubtful_together_is_reported_alone(
     request, settings, id: str, word: str, values: dict[str, Any]
 ) -> None:
     set_all(request, settings, values)
-    [message] = messages()
-    assert message.id == id
-    assert message.is_serious() is id.startswith("multidb.E")
-    assert message.hint
-    assert word in f"{message.msg} {message.hint}"
-    assert any(name in f"{message.msg} {message.hint}" for name in values)
+    assert_reported_alone(id, word, values)
 
 
 @pytest.mark.parametrize(

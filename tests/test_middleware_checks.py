@@ -7,7 +7,7 @@ import pytest
 from multidb.middleware import PinningRouterMiddleware
 from multidb.routers import ReplicaRouter
 from tests.conftest import SESSION
-from tests.test_checks import messages, store
+from tests.test_checks import assert_reported_alone, messages, store
 
 SESSIONS = "django.contrib.sessions.middleware.SessionMiddleware"
 PINNING = "multidb.middleware.PinningRouterMiddleware"
@@ -61,12 +61,7 @@ def test_what_is_missing_or_in_the_wrong_place_is_reported_alone(
 ) -> None:
     for name, value in values.items():
         setattr(settings, name, value)
-    [message] = messages()
-    assert message.id == id
-    assert message.is_serious() is id.startswith("multidb.E")
-    assert message.hint
-    assert word in f"{message.msg} {message.hint}"
-    assert any(name in f"{message.msg} {message.hint}" for name in values)
+    assert_reported_alone(id, word, values)
 
 
 @pytest.mark.parametrize(
