@@ -19,7 +19,7 @@ sys.path.insert(2, str(Path(__file__).parents[1] / "example_project"))
 from costs import environment, peers
 from costs.options import parsed
 
-TABLES = ("routing", "growth", "asynchronous", "throughput", "memory", "imports", "instructions")
+TABLES = ("routing", "growth", "asynchronous", "asking", "throughput", "memory", "imports", "instructions")
 
 
 def main() -> int:

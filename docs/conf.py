@@ -7,6 +7,9 @@ import tomllib
 from pathlib import Path
 
 import django
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))  # for the settings, and for pytest_multidb where only the wheel is installed
@@ -24,6 +27,8 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"multidb {version}"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_show_copyright = False
 
 myst_heading_anchors = 4  # as a code host has them
@@ -39,3 +44,17 @@ autodoc_mock_imports = [] if importlib.util.find_spec("django.tasks") else ["dja
 # Every reference has to lead somewhere, but for names that are not ours.
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(?!multidb|pytest_multidb).*")]
+
+# The files beside this folder to which pages lead, and the page of the site that has each.
+PAGE_OF = {"CHANGELOG": "changelog", "CONTRIBUTING": "contributing", "SECURITY": "reporting"}
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("doctree-read", _lead_to_pages)
+
+
+def _lead_to_pages(app: Sphinx, doctree: nodes.document) -> None:
+    for link in doctree.findall(pending_xref):
+        page = PAGE_OF.get(Path(link["reftarget"]).stem)
+        if page is not None:
+            link.attributes.update(refdomain="doc", reftarget=page, reftargetid=None)

@@ -33,7 +33,10 @@ class Breaker:
         self._lock = threading.Lock()
 
     def may_ask(self, name: str) -> bool:
-        """May the caller ask ``name``? Whoever is let through says ``failed`` or ``succeeded`` afterwards."""
+        """May the caller ask ``name``? Whoever is let through says ``failed`` or ``succeeded`` afterwards.
+
+        Where that could not find out, it says nothing, and ``name`` is left alone once more.
+        """
         if name not in self._rests_until:
             return True
         with self._lock:

@@ -57,7 +57,7 @@ class _Message:
 
 
 def begin(pin: Pin | None) -> Scope:
-    """From here on a job runs that came with ``pin``. Returns what to ``routing.resume`` at its end.
+    """From here on a job runs that came with ``pin``. Returns what to ``routing.end`` with.
 
     If ``pin_this_thread()`` was called in this thread before any job, it holds for this one too. What a job before has
     left behind does not.
@@ -79,7 +79,7 @@ def job(pin: Pin | None) -> Iterator[None]:
     try:
         yield
     finally:
-        routing.resume(outer)
+        routing.end(outer)
 
 
 def pin_to_send(pins_all: bool = False) -> str | None:

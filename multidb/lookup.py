@@ -1,17 +1,18 @@
 """Lookup: what the pin store knows of the client of one request."""
 
+import threading
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.http import HttpRequest
-from django.utils.functional import LazyObject
 
 from multidb.conf import conf
 from multidb.log import complain, say_once
 from multidb.pins import Pin, PinStoreUnavailable
 from multidb.replicas import topology
 from multidb.routing import Forced, pop, push
+from multidb.users import user_so_far
 
 
 class PinSource(Protocol):
@@ -53,7 +54,7 @@ class Lookup:
 
         Return whether it has become another, so that what was decided before may be wrong.
         """
-        user = _user_so_far(self._request)
+        user = user_so_far(self._request)
         if user is self.user and not self.client_may_change:
             return False
         before = self._client
@@ -95,21 +96,18 @@ class Lookup:
             pin, is_sure = unavailable.pin, False
         self._has_failed = not is_sure and conf.pin_store_down == "primary"
         if pin is not None:
-            self.pin = pin.merge(self.pin)
-            self.positions = _positions(self.pin)
+            with _MERGING:  # Another thread of this request may have asked about another client.
+                self.pin = pin if self.pin is None else pin.merge(self.pin)
+                self.positions = _positions(self.pin)
         # After the pin: another thread of this request that sees it asks no more.
         self._client = client
 
 
 _UNASKED = object()
 
+_MERGING = threading.Lock()
+
 _UNKNOWN_CLIENT = ("unknown",)
-
-
-def _user_so_far(request: HttpRequest) -> Any:
-    """The user object as far as it is known, without loading a lazy one."""
-    user = request.__dict__.get("user")
-    return user._wrapped if isinstance(user, LazyObject) else user
 
 
 def _positions(pin: Pin) -> dict[str, Mapping[str, str] | None]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -23,7 +23,7 @@ from multidb.request_routing import RequestRouting
 from multidb.rerun import run_again
 from multidb.routing import OUTSIDE, Routing, Scope
 from multidb.signals import pinned
-from multidb.streaming import streamed_in
+from multidb.streaming import is_made_later, streamed_in
 from multidb.writes import positions_after, watch_connections
 
 READ_ONLY_METHODS = frozenset(["GET", "TRACE", "HEAD", "OPTIONS"])
@@ -51,14 +51,17 @@ class PinningRouterMiddleware(MiddlewareMixin):
         try:
             response = self.process_request(request) or self.get_response(request)
             return self.process_response(request, response)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as gone:
             # Under ASGI, where a middleware after this one is not async: as below.
-            self.process_response(request, UnsentResponse(response))
+            try:
+                self.process_response(request, UnsentResponse(response))
+            except Exception as error:
+                raise gone from error
             raise
         finally:
             if outer.routing is not OUTSIDE:
                 _pass_on(request, outer.routing)
-            routing.resume(outer)
+            routing.end(outer)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         outer = routing.current()
@@ -67,17 +70,17 @@ class PinningRouterMiddleware(MiddlewareMixin):
             get_response: Any = self.get_response
             response = await self._aprocess_request(request) or await get_response(request)
             return await self.aprocess_response(request, response)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as gone:
             # The client has gone, but what it asked for may be done all the same.
-            saving = asyncio.create_task(self.aprocess_response(request, UnsentResponse(response)))
-            _saving.add(saving)
-            saving.add_done_callback(_saving.discard)
-            await asyncio.shield(saving)
+            saving = _begun(self.aprocess_response(request, UnsentResponse(response)))
+            await asyncio.wait([saving])
+            if not saving.cancelled() and (error := saving.exception()):
+                raise gone from error
             raise
         finally:
             if outer.routing is not OUTSIDE:
                 _pass_on(request, outer.routing)
-            routing.resume(outer)
+            routing.end(outer)
 
     def process_request(self, request: HttpRequest) -> HttpResponseBase | None:
         """Begin the routing of ``request``. The pin is not looked up before a read needs it."""
@@ -90,7 +93,8 @@ class PinningRouterMiddleware(MiddlewareMixin):
         """Pin the client if its request wrote. Returns ``response``."""
         if written := _written(request, response):
             with use_primary_db:
-                pin = _pin(request, positions_after(written))
+                positions = dict.fromkeys(written) if is_made_later(response) else positions_after(written)
+                pin = _pin(request, positions)
                 get_pin_store().save(request, response, pin)
             if pinned.receivers:
                 pinned.send_robust(None, request=request, response=response, pin=pin)
@@ -106,12 +110,12 @@ class PinningRouterMiddleware(MiddlewareMixin):
             return await sync_to_async(self.process_response)(request, response)
         if written := _written(request, response):
             with use_primary_db:
-                asks = conf.pinning_until == "replayed"
+                asks = conf.pinning_until == "replayed" and not is_made_later(response)
                 positions = await sync_to_async(positions_after)(written) if asks else dict.fromkeys(written)
                 pin = _pin(request, positions)
                 await get_pin_store().asave(request, response, pin)
             if pinned.receivers:
-                await pinned.asend_robust(None, request=request, response=response, pin=pin)
+                await _tell(request, response, pin)
         scope = routing.current()
         response = streamed_in(scope, response)
         if scope.routing.notes:
@@ -135,10 +139,6 @@ class PinningRouterMiddleware(MiddlewareMixin):
         if type(self).process_request is not PinningRouterMiddleware.process_request:
             return await sync_to_async(self.process_request)(request)
         return self.process_request(request)
-
-
-# An event loop does not hold its tasks: https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task
-_saving: set[asyncio.Task[HttpResponseBase]] = set()
 
 
 def pinning_cookie() -> str:
@@ -191,6 +191,29 @@ def _written(request: HttpRequest, response: HttpResponseBase) -> Collection[str
         written = () if state.reads_only else state.written
         return [primary for primary in topology().primaries if primary in written]
     return topology().primaries if writes else ()
+
+
+async def _tell(request: HttpRequest, response: HttpResponseBase, pin: Pin) -> None:
+    """Send ``pinned``, once for ``request``: also where its client goes meanwhile, so that the pin is saved again."""
+    telling = vars(request).get(_TELLING)
+    if telling is None:
+        telling = _begun(pinned.asend_robust(None, request=request, response=response, pin=pin))
+        vars(request)[_TELLING] = telling
+    await asyncio.shield(telling)
+
+
+def _begun(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    """A task that does ``work`` to its end, whether or not somebody waits for it."""
+    task = asyncio.create_task(work)
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+    return task
+
+
+_TELLING = "_multidb_telling"
+
+# An event loop does not hold its tasks: https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task
+_tasks: set[asyncio.Task[Any]] = set()
 
 
 def _pass_on(request: HttpRequest, outer: Routing) -> None:

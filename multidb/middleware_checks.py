@@ -1,5 +1,6 @@
 """manage.py check: whether the middleware and the routers are there, and in their places."""
 
+import difflib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -17,6 +18,8 @@ from multidb.managers import ReplicaManager
 from multidb.middleware import PinningRouterMiddleware
 from multidb.routers import PinningReplicaRouter, ReplicaRouter
 from multidb.setting_error import if_possible
+
+OURS = f"{PinningRouterMiddleware.__module__}.{PinningRouterMiddleware.__name__}"
 
 # Those of Django that read from the database themselves, on the way in or out, and not only when a view asks.
 READERS = (
@@ -47,7 +50,7 @@ def _missing(middleware: list[type]) -> Iterator[CheckMessage]:
         yield Warning(
             "DATABASE_ROUTERS has PinningReplicaRouter, but MIDDLEWARE has no PinningRouterMiddleware: "
             "nobody is pinned, and a client may miss its own write.",
-            hint="Add multidb.middleware.PinningRouterMiddleware to MIDDLEWARE, after SessionMiddleware.",
+            hint=_where_it_belongs(),
             id="multidb.W004",
         )
     if pins and not routes and not _has_replica_managers():
@@ -89,10 +92,12 @@ def _place(middleware: list[type]) -> Iterator[CheckMessage]:
 
 
 def _repeated(middleware: list[type]) -> Iterator[CheckMessage]:
-    if sum(issubclass(each, PinningRouterMiddleware) for each in middleware) > 1:
+    ours = [f"{each.__module__}.{each.__name__}" for each in middleware if issubclass(each, PinningRouterMiddleware)]
+    if len(ours) > 1:
         yield Warning(
-            "MIDDLEWARE has PinningRouterMiddleware more than once: each begins and ends the routing of the request.",
-            hint="Leave the one that is right after SessionMiddleware.",
+            f"MIDDLEWARE has PinningRouterMiddleware more than once ({', '.join(ours)}): each begins and ends the "
+            "routing of the request.",
+            hint="Take out all but one, and have that right after SessionMiddleware.",
             id="multidb.W041",
         )
 
@@ -108,6 +113,13 @@ def _order() -> Iterator[CheckMessage]:
                 hint=f"Take {type(each).__name__} out of DATABASE_ROUTERS.",
                 id="multidb.W040",
             )
+
+
+def _where_it_belongs() -> str:
+    close = difflib.get_close_matches(OURS, settings.MIDDLEWARE, n=1, cutoff=0.8)
+    if close:
+        return f"MIDDLEWARE has {close[0]!r}: did you mean {OURS}?"
+    return f"Add {OURS} to MIDDLEWARE, after SessionMiddleware."
 
 
 def _first(middleware: list[type], is_it: Callable[[type], bool]) -> int | None:

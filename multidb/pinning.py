@@ -32,7 +32,8 @@ Response = TypeVar("Response")
 
 
 def this_thread_is_pinned() -> bool:
-    """Whether reads go to the primary here: a block forces it, the request writes, or its client is pinned.
+    """Whether reads go to the primary here: a block forces it, the request writes, or its client is pinned; and always
+    where ``MULTIDB_ROUTING`` is off or a dry run.
 
     In a request this looks the pin up, if no read has yet.
     """
@@ -42,9 +43,9 @@ def this_thread_is_pinned() -> bool:
         return True
     if here.forced is not None:
         return False
-    if request.writes or request.wrote or request.written:
+    if request.writes or request.wrote:
         return True
-    return any(request.pin_reason(primary) for primary in topology().primaries)
+    return any(primary in request.written or request.pin_reason(primary) for primary in topology().primaries)
 
 
 def pin_this_thread() -> None:

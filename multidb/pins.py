@@ -4,8 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from multidb.log import say_once
 
@@ -30,8 +29,7 @@ class PinStoreUnavailable(Exception):
         self.pin = pin
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedTuple):
     """What a pin says of one primary.
 
     ``until`` is a time in milliseconds since the epoch. ``position`` is ``{stream: sortable text}``; ``None`` is a
@@ -53,8 +51,7 @@ class Hold:
         return Hold(max(self.until, other.until), position)
 
 
-@dataclass(frozen=True, slots=True)
-class Pin:
+class Pin(NamedTuple):
     """Which primaries a client wrote to, until when it reads from them, and (optional) up to which position.
 
     A value: every method returns a new one. Times are seconds since the epoch, as ``time.time()`` gives them.
@@ -103,12 +100,13 @@ class Pin:
         A hold that ends ``DEPLOYED_SECONDS`` later than any pin written now was written by a clock that has jumped, and
         does not count.
         """
+        begin = now * 1000
         longest = math.ceil((now + seconds) * 1000)
         latest = latest_milliseconds(now, seconds)
         holds = {
-            primary: Hold(min(hold.until, longest), hold.position)
+            primary: hold if hold.until <= longest else Hold(longest, hold.position)
             for primary, hold in self.holds.items()
-            if now * 1000 < hold.until <= latest
+            if begin < hold.until <= latest
         }
         return Pin(holds) if holds else None
 

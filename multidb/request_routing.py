@@ -1,6 +1,4 @@
-"""RequestRouting: the routing of one request: what it wrote, and the replica that it keeps."""
-
-from collections.abc import Mapping
+"""RequestRouting: the routing of one request: what it wrote, and what its client's pin says of its reads."""
 
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db.transaction import Atomic
@@ -8,15 +6,15 @@ from django.http import HttpRequest
 
 from multidb import health
 from multidb.atomic_requests import is_around_view
+from multidb.backends.failures import asking
 from multidb.explanation import Explanation, whole
-from multidb.health import Link
+from multidb.kept_replicas import KeptReplicas
 from multidb.lookup import Lookup, PinSource
 from multidb.pins import Pin
-from multidb.replicas import choose, choose_replayed, topology
 from multidb.rollout import Mode, constant_mode, mode_of
 from multidb.routes import Answer, Notes, Route, Settled
 from multidb.routing import Forced, Routing, pop, push
-from multidb.settling import until_a_transaction
+from multidb.settling import Condition, same_connection, same_user, until_a_transaction
 
 
 class RequestRouting(Routing):
@@ -32,12 +30,9 @@ class RequestRouting(Routing):
         self._request = request
         self._store = store
         self._lookup = Lookup(request, store)
-        self._replicas: dict[str, str] = {}
-        # The primaries of whose replicas none has replayed the position.
-        self._unreplayed: dict[str, Mapping[str, str]] = {}
-        self._links: dict[str, Link] = {}
-        self._dead: set[str] = set()
+        self._replicas = KeptReplicas()
         self._has_begun_again = False
+        self._is_streamed = False
         self._has_changed_something = False
         self._written: set[str] = set()
         self.written = self._written
@@ -88,6 +83,8 @@ class RequestRouting(Routing):
         self.settled.forget()
 
     def observe_write(self, alias: str, ignored_table: str | None) -> None:
+        if asking.get():
+            return  # What a store writes to find a pin, as the database cache that deletes what is old.
         self._has_changed_something = True
         if ignored_table is None:
             self._written.add(alias)
@@ -112,16 +109,12 @@ class RequestRouting(Routing):
         if primary in positions:
             position = positions[primary]
             # While the store is down, there may be a pin that is further than what is known.
-            if position is None or is_down or not self._has_replayed(primary, position):
+            if position is None or is_down or not self._replicas.has_replayed(primary, position):
                 return "pinned"
         return "store down" if is_down else None
 
     def replica(self, primary: str) -> str:
-        """The replica of ``primary`` that this request keeps to its end."""
-        replica = self._replicas.get(primary)
-        if replica is None:
-            replica = self._keep(primary, choose(primary, self._dead))
-        return replica
+        return self._replicas.choose(primary)
 
     def settle(self, route: Route, alias: str, router: object, changes: object) -> None:
         if not isinstance(route.model, type):
@@ -134,10 +127,20 @@ class RequestRouting(Routing):
                 # To which a transaction would send it too, for another reason that nobody wants to know.
                 answer = Answer(alias, router, route)
             else:
-                request = self._request if self._store.knows_clients else None
-                answer = until_a_transaction(route, router, alias, self.notes, request, self._lookup.user)
+                answer = until_a_transaction(route, router, alias, self.notes, self._conditions(route))
         if answer is not None:
-            self.settled.keep(answer, changes)
+            # That of a session is forced, and one of its tables may be ignored.
+            is_of_any = route.reason != "forced" and not self._ignored_tables
+            self.settled.keep(route.model, answer, changes, is_of_any)
+
+    def _conditions(self, route: Route) -> list[Condition]:
+        """What ``route`` stands on besides, which nobody tells if it changes."""
+        conditions = []
+        if self._store.knows_clients:
+            conditions.append(same_user(self._request, self._lookup.user))
+        if route.reason == "replica" and route.primary in self._lookup.positions:
+            conditions.append(same_connection(*health.link_to(route.alias)))  # Which has replayed the position.
+        return conditions
 
     def _decide_mode(self) -> None:
         mode = constant_mode()
@@ -162,10 +165,25 @@ class RequestRouting(Routing):
 
     def _is_final(self, route: Route) -> bool:
         """Have the rules after that of the transaction said all that they can say about the primary of ``route``?"""
-        positions = self._lookup.positions
-        if route.primary in positions:
-            return route.reason == "pinned" and positions[route.primary] is None
+        if route.reason == "pinned":
+            position = self._lookup.positions.get(route.primary, {})
+            return position is None or self._replicas.is_known_behind(route.primary, position)
+        if self._replicas.has_ended or route.primary not in self._replicas.kept:
+            return False
         return route.reason in ("replica", "no replica") and not self._lookup.client_may_change
+
+    def note_stream(self) -> None:
+        self._is_streamed = True
+
+    def end(self) -> None:
+        if not self._is_streamed:
+            self._replicas.has_ended = True
+            if self._replicas.kept:
+                self.settled.forget()
+
+    def end_stream(self) -> None:
+        self._is_streamed = False
+        self.end()
 
     def is_of(self, request: HttpRequest) -> bool:
         return request is self._request
@@ -184,44 +202,15 @@ class RequestRouting(Routing):
 
         ``None`` if ``error`` is not that of a replica's connection, or that lives.
         """
-        connection = health.connection_of(error)
-        if connection is None or connection.alias not in topology().primary_of:
-            return None
-        if not health.has_died(connection, self._links.get(connection.alias)):
-            return None
-        self._replicas = {primary: alias for primary, alias in self._replicas.items() if alias != connection.alias}
-        self._dead.add(connection.alias)
-        self.settled.forget()
-        return connection.alias
+        lost = self._replicas.lose(error)
+        if lost is not None:
+            self.settled.forget()
+        return lost
 
     def begin_again(self) -> None:
         """The view is about to be run once more."""
         self._has_begun_again = True
         self._request_blocks = {}
-
-    def _has_replayed(self, primary: str, position: Mapping[str, str]) -> bool:
-        """Has the replica that this request keeps, or is about to, replayed ``position``?"""
-        if self._unreplayed.get(primary) == position:
-            return False  # None had at an earlier read: the request sees one state of the data.
-        kept = self._replicas.get(primary)
-        try:
-            if kept is None:
-                kept = choose_replayed(primary, position, self._dead)
-            elif kept == primary or not health.has_replayed(kept, position):
-                kept = None
-        except SynchronousOnlyOperation:
-            return False  # On the event loop: unknown for this read, but a later one on a thread can ask.
-        if kept is None:
-            self._unreplayed[primary] = position
-            return False
-        return self._keep(primary, kept) == kept
-
-    def _keep(self, primary: str, chosen: str) -> str:
-        """Keep the replica ``chosen``, unless another thread of this request has kept another. Return which."""
-        kept = self._replicas.setdefault(primary, chosen)
-        if kept == chosen != primary:
-            self._links[kept] = health.link_to(kept)
-        return kept
 
 
 # The reasons that come before that of a transaction, and stand for the rest of a request.

@@ -2,7 +2,6 @@
 
 import enum
 import inspect
-from contextlib import ExitStack
 from typing import Any
 
 from django.db import connections
@@ -11,7 +10,7 @@ from django.utils.asyncio import async_unsafe
 
 from multidb.conf import conf
 from multidb.log import complain, say_once
-from multidb.savepoints import in_passing
+from multidb.savepoints import in_passing_on
 
 
 class Mode(enum.Enum):
@@ -30,6 +29,8 @@ class Mode(enum.Enum):
 def constant_mode() -> Mode | None:
     """The mode that ``MULTIDB_ROUTING`` is for all requests; ``None`` if a function in it has to be asked."""
     value = conf.routing
+    if value is True:
+        return Mode.ON  # To look it up takes longer.
     return None if callable(value) else Mode(value)
 
 
@@ -42,11 +43,8 @@ def mode_of(request: HttpRequest) -> Mode:
     """
     function: Any = conf.routing
     try:
-        with ExitStack() as savepoints:
-            for connection in connections.all(initialized_only=True):
-                if connection.in_atomic_block:
-                    # An error of the database would else end the transaction of the view.
-                    savepoints.enter_context(in_passing(connection))
+        # An error of the database would else end the transaction of the view.
+        with in_passing_on(connections.all(initialized_only=True)):
             return _as_mode(function(request))
     except Exception as error:
         complain("The function in MULTIDB_ROUTING has failed, so reads go to the primary:", error)

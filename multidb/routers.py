@@ -11,7 +11,7 @@ from multidb.log import say_once
 from multidb.mirrors import run_on
 from multidb.replicas import choose, topology
 from multidb.rollout import Mode
-from multidb.routes import Route, captures, here
+from multidb.routes import UNDECIDED, Route, captures, here, is_session
 from multidb.routing import OUTSIDE, Forced, Routing, current
 
 
@@ -36,13 +36,6 @@ class ReplicaRouter:
     A model's primary is what the routers listed after this one answer to ``db_for_write``, or ``default``. Of an alias
     that is no primary and no replica in ``REPLICA_DATABASES`` this router knows nothing, and answers ``None``.
     """
-
-    def __init__(self) -> None:
-        if apps.apps_ready and not apps.is_installed("multidb"):
-            say_once(
-                '"multidb" is not in INSTALLED_APPS, so manage.py check says nothing of its settings, and replicas are '
-                "no mirrors in tests. Add it."
-            )
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:
         route = self._routed(model, hints)
@@ -112,6 +105,7 @@ class ReplicaRouter:
 
     def _later(self) -> "Later":
         if self._later_routers.listed is not router.routers:
+            _say_that_the_app_is_missing()
             self._later_routers = Later(self, router.routers)
         return self._later_routers
 
@@ -123,16 +117,16 @@ class PinningReplicaRouter(ReplicaRouter):
 
     def __init__(self) -> None:
         super().__init__()
-        # Django looks this up for each query: on the object it is found bound.
+        # Django looks this up for each query: on the object it is found bound, which takes less.
         self.db_for_read = self.db_for_read  # type: ignore[method-assign]  # by itself
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:
         scope = current()
         try:
-            answer = scope.answers.get(model)
-        except TypeError:
-            answer = None  # An object that has no hash, as one that is not saved.
-        if answer is not None and answer.router is self:
+            answer = scope.answers[model]
+        except (KeyError, TypeError):  # Also of an object that has no hash, as one that is not saved.
+            answer = scope.routing.settled.taken_over(model) if scope.forced is None else UNDECIDED
+        if answer.router is self:
             primary = answer.primary
             if primary is None or (
                 answer.thread is here.thread
@@ -141,16 +135,11 @@ class PinningReplicaRouter(ReplicaRouter):
                     or (primary.connection is None and not primary.in_atomic_block)
                     or primary.atomic_blocks[-1:] == [answer.block]
                 )
-                and (
-                    answer.attributes is None
-                    or (
-                        answer.attributes.get("user") is answer.user
-                        and (answer.lazy is None or answer.lazy["_wrapped"] is answer.known)
-                    )
-                )
+                and (answer.still is None or answer.still())
             ):
-                for notes in answer.notes:
-                    notes.append(answer.route)
+                if answer.notes:  # To begin a loop over nothing costs more than to ask.
+                    for notes in answer.notes:
+                        notes.append(answer.route)
                 return answer.alias
         changes = scope.routing.settled.changes
         route = self._routed(model, hints)
@@ -192,6 +181,15 @@ class PinningReplicaRouter(ReplicaRouter):
         )
 
 
+def _say_that_the_app_is_missing() -> None:
+    """No check can: without the app there is none."""
+    if apps.apps_ready and not apps.is_installed("multidb"):
+        say_once(
+            '"multidb" is not in INSTALLED_APPS, so manage.py check says nothing of its settings, and replicas are '
+            "no mirrors in tests. Add it."
+        )
+
+
 def _on_replica(alias: str, primary: str, reason: str) -> tuple[str, str]:
     return alias, "no replica" if alias == primary else reason
 
@@ -199,14 +197,6 @@ def _on_replica(alias: str, primary: str, reason: str) -> tuple[str, str]:
 def _table(model: Any) -> str | None:
     meta = getattr(model, "_meta", None)
     return meta and str(meta.db_table).replace('"', "")
-
-
-def is_session(model: Any) -> bool:
-    """Is ``model`` the table of a database session?
-
-    Its row is read from the primary: a lagging one would log a user out, or be saved over a newer one.
-    """
-    return hasattr(model, "get_session_store_class")
 
 
 def _in_transaction(state: Routing, primary: str) -> bool:

@@ -1,7 +1,7 @@
 """Route, and Settled: where the reads of a request have gone, so that it need not be decided for each that follows."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -28,9 +28,9 @@ class Route(NamedTuple):
 
 
 def label(model: Any) -> str:
-    """What ``model`` is called, which may be no model, or an object that a router was asked about."""
-    meta = getattr(model, "_meta", None)
-    return getattr(model, "__name__", type(model).__name__) if meta is None else str(meta.label)
+    """What ``model`` is called, which may be no model, as Django's of a cache in the database, or any object."""
+    known = getattr(getattr(model, "_meta", None), "label", None)
+    return str(known or getattr(model, "__name__", type(model).__name__))
 
 
 captures: Final[list[list[Route]]] = []
@@ -47,24 +47,11 @@ class Answer:
     """Reads of one model go to ``alias``, as ``router`` has decided, and are noted in ``notes``.
 
     If ``primary`` is given, that is so only in ``thread``, whose connection to the primary it is, while no transaction
-    is open there but ``block``. If ``attributes`` of a request are given too, only while these have the same ``user``,
-    and, if that has ``lazy`` attributes, what is ``known`` of it.
+    is open there but ``block``; and only while ``still()``, if that is given too.
     """
 
     # No dataclass: to make one takes as long as all else in this module, and one that is frozen would be slow to fill.
-    __slots__ = (
-        "alias",
-        "attributes",
-        "block",
-        "known",
-        "lazy",
-        "notes",
-        "primary",
-        "route",
-        "router",
-        "thread",
-        "user",
-    )
+    __slots__ = ("alias", "block", "notes", "primary", "route", "router", "still", "thread")
 
     def __init__(
         self,
@@ -75,10 +62,7 @@ class Answer:
         primary: BaseDatabaseWrapper | None = None,
         thread: object = None,
         block: object = None,
-        attributes: Mapping[str, Any] | None = None,
-        user: object = None,
-        lazy: Mapping[str, Any] | None = None,
-        known: object = None,
+        still: Callable[[], bool] | None = None,
     ) -> None:
         self.alias = alias
         self.router = router
@@ -87,29 +71,66 @@ class Answer:
         self.primary = primary
         self.thread = thread
         self.block = block
-        self.attributes = attributes
-        self.user = user
-        self.lazy = lazy
-        self.known = known
+        self.still = still
+
+    def of(self, model: Any) -> "Answer":
+        """The same for another model, as which its reads are noted."""
+        known = self.route
+        route = Route(known.alias, known.reason, model, known.primary, known.is_dry_run)
+        return Answer(self.alias, self.router, route, self.notes, self.primary, self.thread, self.block, self.still)
+
+
+UNDECIDED: Final = Answer("", None, Route("", "", None, ""))
+"""No router has decided this."""
+
+NOTHING: Final = None, UNDECIDED
 
 
 class Settled:
-    """The answers of one request, by model. Safe in threads."""
+    """The answers of one request, by model. Safe in threads.
+
+    ``of_any``: one that stands for each model, but for those of sessions, and what ``changes`` was when it was decided.
+    """
 
     def __init__(self) -> None:
         self.answers: dict[Any, Answer] = {}
+        self.of_any: tuple[object, Answer] = NOTHING
         self.changes: object = None
 
-    def keep(self, answer: Answer, changes: object) -> None:
-        """Keep ``answer``, unless something has changed since ``changes`` was what it is."""
-        self.answers[answer.route.model] = answer
+    def keep(self, model: Any, answer: Answer, changes: object, is_of_any: bool = False) -> None:
+        """Keep ``answer`` for ``model``, unless something has changed since ``changes`` was what it is."""
+        self.answers[model] = answer
+        if is_of_any:
+            self.of_any = changes, answer
         if self.changes is not changes:
-            self.answers.clear()
+            self._clear()
+
+    def taken_over(self, model: Any) -> Answer:
+        """The answer for ``model``, of which nothing has been decided yet, where that for another stands for it too."""
+        changes, answer = self.of_any
+        if answer is UNDECIDED or changes is not self.changes or not isinstance(model, type) or is_session(model):
+            return UNDECIDED
+        if answer.notes:
+            answer = answer.of(model)
+        self.keep(model, answer, changes)
+        return answer
 
     def forget(self) -> None:
         """Something has changed: whoever is deciding at this moment keeps nothing."""
         self.changes = object()
+        self._clear()
+
+    def _clear(self) -> None:
+        self.of_any = NOTHING
         self.answers.clear()
+
+
+def is_session(model: Any) -> bool:
+    """Is ``model`` the table of a database session?
+
+    Its row is read from the primary: a lagging one would log a user out, or be saved over a newer one.
+    """
+    return hasattr(model, "get_session_store_class")
 
 
 class Here(threading.local):

@@ -53,7 +53,9 @@ class Routing:
 
     @property
     def store_down(self) -> bool:
-        """Can the store not tell whether this client has a pin? As far as it has been asked."""
+        """Do reads go to the primary because the store cannot tell whether this client has a pin? As far as it has been
+        asked; never where ``MULTIDB_PIN_STORE_DOWN`` is ``"replica"``.
+        """
         return False
 
     def note_reads(self, notes: Notes) -> None:
@@ -92,6 +94,15 @@ class Routing:
 
         ``changes`` is what ``settled.changes`` was before ``router`` decided.
         """
+
+    def note_stream(self) -> None:
+        """The response goes on to read after the middleware has returned it."""
+
+    def end_stream(self) -> None:
+        """The response has been read, or closed."""
+
+    def end(self) -> None:
+        """The response has gone out. A task that goes on reads as before, but keeps no replica that is down."""
 
     def is_of(self, request: HttpRequest) -> bool:
         """Is this the routing of ``request``?"""
@@ -134,9 +145,16 @@ current: Callable[[], Scope] = in_force.get
 """The scope in force here."""
 
 
-def resume(scope: Scope) -> None:
-    """Put ``scope`` in force, whatever was."""
-    in_force.set(scope)
+resume: Callable[[Scope], object] = in_force.set
+"""Puts a scope in force, whatever was."""
+
+
+def end(outer: Scope) -> None:
+    """End the request that is routed here, and put ``outer`` in force again, in which it began."""
+    state = in_force.get().routing
+    if state is not outer.routing:
+        state.end()
+    in_force.set(outer)
 
 
 def push(forced: Forced, block: object) -> None:

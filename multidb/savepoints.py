@@ -1,12 +1,22 @@
 """Savepoints: what is asked in passing, inside a transaction of somebody else's, cannot end that transaction."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import TransactionManagementError
+
+
+@contextmanager
+def in_passing_on(connections: Iterable[BaseDatabaseWrapper]) -> Iterator[None]:
+    """``in_passing`` on each of ``connections`` on which a transaction is open."""
+    with ExitStack() as savepoints:
+        for connection in connections:
+            if connection.in_atomic_block:
+                savepoints.enter_context(in_passing(connection))
+        yield
 
 
 @contextmanager

@@ -1,46 +1,49 @@
 """Settling: the answer for the reads that follow one read, while nothing can send them elsewhere."""
 
-import asyncio
-import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpRequest
 from django.utils.functional import LazyObject
 
+from multidb import event_loop
 from multidb.routes import Answer, Notes, Route, here
+
+Condition = Callable[[], bool]
 
 
 def until_a_transaction(
-    route: Route, router: object, alias: str, notes: tuple[Notes, ...], request: HttpRequest | None, known: Any
+    route: Route, router: object, alias: str, notes: tuple[Notes, ...], conditions: Sequence[Condition]
 ) -> Answer | None:
-    """The answer ``alias``, in this thread, until a transaction is opened on the primary of ``route``.
-
-    If ``request`` is given, also until its user is another, or ``known`` better: as such the store was asked about it
-    last. ``None`` if the reads that follow have to be decided each.
+    """The answer ``alias``, in this thread, while ``conditions`` hold, until a transaction is opened on the primary of
+    ``route``. ``None`` if the reads that follow have to be decided each.
     """
-    attributes, user, lazy = None, None, None
-    if request is not None:
-        attributes = vars(request)
-        user = attributes.get("user")
-        if isinstance(user, LazyObject):
-            lazy = object.__getattribute__(user, "__dict__")
-        if (user if lazy is None else lazy["_wrapped"]) is not known:
-            return None  # Somebody is known by now who has not been looked up.
-    if _is_allowed_on_event_loop():
-        return None  # Each task has a connection of its own.
+    still = _all_of(conditions)
+    if (still is not None and not still()) or (event_loop.is_running() and event_loop.may_use_databases()):
+        return None
     primary = connections[route.primary]
     block = primary.atomic_blocks[-1] if primary.atomic_blocks else None
-    return Answer(alias, router, route, notes, primary, here.thread, block, attributes, user, lazy, known)
+    return Answer(alias, router, route, notes, primary, here.thread, block, still)
 
 
-def _is_allowed_on_event_loop() -> bool:
-    """Is this an event loop, and Django told to use databases there all the same?
+def same_user(request: HttpRequest, known: Any) -> Condition:
+    """The user of ``request`` is ``known``: as such the store was asked about it last."""
+    attributes = vars(request)
+    user = attributes.get("user")
+    if not isinstance(user, LazyObject):
+        return lambda: attributes.get("user") is known
+    lazy = object.__getattribute__(user, "__dict__")
+    return lambda: attributes.get("user") is user and lazy["_wrapped"] is known
 
-    https://docs.djangoproject.com/en/stable/topics/async/#envvar-DJANGO_ALLOW_ASYNC_UNSAFE
-    """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return bool(os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"))
+
+def same_connection(connection: BaseDatabaseWrapper, driver_connection: Any) -> Condition:
+    """``connection`` is still that over ``driver_connection``, which leads to one server."""
+    return lambda: driver_connection is not None and connection.connection is driver_connection
+
+
+def _all_of(conditions: Sequence[Condition]) -> Condition | None:
+    if len(conditions) > 1:
+        return lambda: all(holds() for holds in conditions)
+    return conditions[0] if conditions else None

@@ -8,7 +8,8 @@ from django.dispatch import Signal
 
 pinned = Signal()
 """A response pins its client. ``request``, ``response``: its own, or one that is not sent where the client has gone.
-``pin``: the ``multidb.pins.Pin`` that was given to the store. Under ASGI as ``request_routed``.
+``pin``: the ``multidb.pins.Pin`` that was given to the store. Under ASGI as ``request_routed``; receivers that are
+awaited come to their end, also where the client has gone meanwhile.
 """
 
 replica_down = Signal()

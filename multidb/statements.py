@@ -49,8 +49,8 @@ _TARGET = re.compile(
     """,  # noqa: S608  # it reads SQL, and makes none
     re.IGNORECASE | re.VERBOSE,
 )
-_INSERTS = re.compile(
-    r"(?:INSERT(?!\s+(?:OR\s+)?IGNORE\b)(?!.*\bON\s+CONFLICT\b)|REPLACE)\b", re.IGNORECASE | re.DOTALL
+_LED_ELSEWHERE = re.compile(
+    r"(?:DELETE|INSERT(?!\s+(?:OR\s+)?IGNORE\b)(?!.*\bON\s+CONFLICT\b)|REPLACE)\b", re.IGNORECASE | re.DOTALL
 )
 _COLUMN = re.compile(rf"({_NAME})\s*=")
 
@@ -85,8 +85,8 @@ def _parse(sql: str) -> Write | None:
         return ANYTHING
     columns = frozenset(_unquoted(name) for name in _COLUMN.findall(target["columns"] or ""))
     table = None if target["alone"] is None else _unquoted(target["table"])
-    # An insert that a trigger has led to another table tells of none.
-    tells_rows = not _INSERTS.match(sql, start) and "RETURNING" not in sql.upper()
+    # An insert that a trigger has led to another table tells of none, and so does a delete that one has made an update.
+    tells_rows = not _LED_ELSEWHERE.match(sql, start) and "RETURNING" not in sql.upper()
     return Write(table, columns, tells_rows)
 
 

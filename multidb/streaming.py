@@ -1,6 +1,5 @@
 """Streamed responses: the view's generator reads as the view did, though it runs after the request has ended."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Generator
 from functools import partial
 from typing import Any
@@ -9,28 +8,36 @@ from asgiref.sync import async_to_sync
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
+from multidb import event_loop
 from multidb.generators import Steps, astepwise, stepwise
 from multidb.routing import Scope
 
 
 def streamed_in(scope: Scope, response: HttpResponseBase) -> HttpResponseBase:
     """Have what ``response`` streams made, and closed, in ``scope``. Returns ``response``."""
-    is_file = getattr(response, "file_to_stream", None) is not None
-    if is_file or not isinstance(response, StreamingHttpResponse):
+    # The first is asked of every response.
+    if not isinstance(response, StreamingHttpResponse) or not is_made_later(response):
         return response
-    streaming: Any = response
+    streaming: Any = response  # Of which the stubs do not know all.
     steps = Steps(scope)
     # Not ``streaming_content``, which refers to the response: only the garbage collector could end the two.
     chunks = streaming._iterator
     closers = [partial(steps.take, close) for close in streaming._resource_closers]
-    if response.is_async:
+    if streaming.is_async:
         stream: Any = astepwise(_aeach, lambda: steps)(chunks)
         closers.insert(0, partial(_close, stream))
     else:
         stream = stepwise(_each, lambda: steps)(chunks)
-    response.streaming_content = stream
-    streaming._resource_closers = closers
+    streaming.streaming_content = stream
+    scope.routing.note_stream()
+    closers.append(partial(scope.routing.end_stream))
+    streaming._resource_closers = closers  # Without the one that was added just now: it would close out of scope.
     return response
+
+
+def is_made_later(response: HttpResponseBase) -> bool:
+    """Is the content of ``response`` made only while it is sent? Not that of a file, which is there."""
+    return isinstance(response, StreamingHttpResponse) and getattr(response, "file_to_stream", None) is None
 
 
 def _each(chunks: Any) -> Generator[Any, None, None]:
@@ -49,11 +56,8 @@ async def _aeach(chunks: Any) -> AsyncGenerator[Any, None]:
 
 def _close(stream: AsyncGenerator[Any, None]) -> None:
     """Close ``stream`` if it has not ended, on the event loop that it runs on, from the thread of Django's handler."""
-    if stream.ag_frame is None:  # type: ignore[attr-defined]  # of every generator
-        return
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    has_ended = stream.ag_frame is None  # type: ignore[attr-defined]  # of every generator
+    if not has_ended and not event_loop.is_running():
         async_to_sync(_aclose)(stream)
 
 

@@ -1,7 +1,7 @@
 """Observing real writes and guarding replicas, at the database connection."""
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 from django.apps import apps
@@ -32,8 +32,16 @@ GUARDS = {
 
 
 def watch_connections() -> None:
-    """From now on guard each connection to a replica that is made, and observe the writes of every other."""
+    """From now on guard each connection to a replica, and observe the writes of every other.
+
+    Those too that this thread has open already, as of an app which is listed before and asks when Django starts.
+    """
     connection_created.connect(_watch, dispatch_uid="multidb")
+    for connection in connections.all(initialized_only=True):
+        is_open = connection.connection is not None and not connection.in_atomic_block
+        if is_open and vars(connection).get(_WATCHED) is not connection.connection:
+            with suppress(Error):  # Of one that has died, and is closed.
+                _watch(connection)
 
 
 def positions_after(primaries: Iterable[str]) -> dict[str, Mapping[str, str] | None]:
@@ -73,10 +81,15 @@ def _watch(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
         if _observe not in connection.execute_wrappers:
             # Before all others: whoever has put one at the end takes the last one away.
             connection.execute_wrappers.insert(0, _observe)
+        vars(connection)[_WATCHED] = connection.connection
         return
     heed_no_locks(connection)
     if conf.guard_replicas:
         _guard(connection)
+    vars(connection)[_WATCHED] = connection.connection
+
+
+_WATCHED = "_multidb_watched"
 
 
 def _guard(connection: BaseDatabaseWrapper) -> None:
@@ -112,7 +125,7 @@ def _observe(execute: Callable[..., Any], sql: Any, params: Any, many: bool, con
         result = execute(sql, params, many, context)
     except BaseException as error:
         write = _write_of(sql, connection)
-        if write and not (_is_undone(error, write, connection) and not many):
+        if write and (many or not _is_undone(error, write, connection)):
             _tell(state, connection.alias, write)
         raise
     write = _write_of(sql, connection)

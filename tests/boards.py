@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -162,6 +161,7 @@ def served(directory, end_by=signal.SIGTERM, serve=runserver, **more):
                 server.wait(timeout=READY_SECONDS)
             finally:
                 server.kill()  # Does nothing to one that has ended.
+                server.wait()
     assert "Traceback" not in log.read_text()
 
 
@@ -184,9 +184,3 @@ def place():
         assert list(place.iterdir()) == []
     finally:
         shutil.rmtree(place)
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]

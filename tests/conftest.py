@@ -1,7 +1,10 @@
 """Fixtures: replicas that lag, and each pin store."""
 
 import asyncio
+import shutil
 import sqlite3
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -32,6 +35,8 @@ CACHE = "multidb.backends.cache.CachePinStore"
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--services", action="store_true", help="fail, instead of skip, where a server is missing")
     parser.addoption("--pictures", action="store_true", help="make the README's picture anew")
+    parser.addoption("--postgres", metavar="URL", help="the server for test_given_servers.py, which makes tables there")
+    parser.addoption("--redis", metavar="URL", help="the server for test_given_servers.py, which leaves keys there")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -199,6 +204,22 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         self._ahead += seconds
+
+
+@pytest.fixture
+def certificate(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """The directory of ``cert.pem`` and ``key.pem`` for 127.0.0.1, which the account of a server may read."""
+    if shutil.which("openssl") is None:
+        reason = "openssl is missing (Debian and Ubuntu: apt install openssl)"
+        pytest.fail(reason) if request.config.getoption("services") else pytest.skip(reason)
+    with tempfile.TemporaryDirectory() as directory:
+        where = Path(directory)
+        subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+        files = ["-keyout", str(where / "key.pem"), "-out", str(where / "cert.pem")]
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, *files], check=True)
+        for path in (where, *where.iterdir()):
+            path.chmod(0o755)
+        yield where
 
 
 @pytest.fixture

@@ -2,16 +2,24 @@
 
 import signal
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing
 from typing import Any, NoReturn
 
 import fakeredis
 import pytest
 from django.core.cache import caches
 from servers import ServersMissing
+from servers.processes import Workspace
 from servers.redis import RedisServer
 from servers.redis_cluster import RedisCluster
 from servers.redis_sentinels import RedisSentinels
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """One that is free, and kept for what the test starts on it."""
+    with closing(Workspace()) as workspace:
+        yield workspace.hold_port()
 
 
 @pytest.fixture(scope="session")

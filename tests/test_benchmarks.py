@@ -180,4 +180,4 @@ def test_a_run_with_a_store_that_loses_pins_finds_stale_reads(request: pytest.Fi
     assert counts["session"][stale] > 0
     assert counts["token"][stale] > 0
     assert counts["visitor"][stale] == 0
-    assert not any(counts["all"][failures])
+    assert not any(counts["all"][failures]), run.stderr

@@ -14,7 +14,7 @@ from django.core.management import get_commands, load_command_class
 
 from multidb.checks import SETTINGS
 from tests.blocks import ROOT, Block, blocks, pages
-from tests.test_coming_from import GONE
+from tests.test_coming_from import GONE, PREDECESSOR
 from tests.test_how_to import ACCEPTED
 
 REFUSAL = "not run: "
@@ -25,6 +25,7 @@ RUN_BY = {
         [("CONTRIBUTING.md", marker) for marker in ("store", "contract", "run")],
         "test_contributing.py::test_the_store_of_the_page_does_what_every_store_does",
     ),
+    ("CONTRIBUTING.md", "tests"): "test_contributing.py::test_what_each_line_runs_is_installed_before_it",
     ("README.md", "settings"): "test_readme.py::test_a_project_set_up_from_the_readme_works_with_each_store",
     ("README.md", "replayed"): "test_how_to.py::test_the_two_lines_for_postgresql_are_what_they_say",
     ("docs/board.md", "curl"): "test_example_project.py::test_the_curl_lines_of_the_docs_work_as_printed",
@@ -62,6 +63,9 @@ RUN_BY = {
     ("docs/status.md", "command"): "test_how_to.py::test_the_status_can_be_asked_from_a_shell_and_from_python",
     ("docs/status.md", "json"): "test_how_to.py::test_the_status_can_be_asked_from_a_shell_and_from_python",
     ("docs/status.md", "snapshot"): "test_how_to.py::test_the_status_can_be_asked_from_a_shell_and_from_python",
+    ("docs/stores.md", "missing packages"): (
+        "test_slips.py::test_packages_for_redis_that_are_missing_are_named_where_the_page_says_so"
+    ),
     ("docs/stores.md", "redis"): "test_readme.py::test_a_project_set_up_from_the_readme_works_with_each_store",
     ("docs/stores.md", "store"): "test_readme.py::test_the_store_that_is_written_in_the_docs_works",
     ("docs/tasks.md", "celery"): "test_how_to.py::test_the_modules_of_celery_find_each_other",
@@ -165,32 +169,50 @@ def names_defined_by(node: ast.stmt) -> list[str]:
     return [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)]
 
 
-# Commands between backticks, most of which run for long: what is run, and the rest.
+# Commands between backticks, most of which run for long: what is run, or dots for the one before, and the rest.
 OURS = re.compile(
-    r"`(?:nice )?(?:[A-Z_]+=\w+ )?(?:\.venv/bin/)?(?:python3? )?(\./run\.sh|benchmarks/\w+\.py|-m tests\.\w+)([^`]*)`"
+    r"`(?:nice )?(?:[A-Z_]+=\w+ )?(?:\.venv/bin/)?(?:python3? )?"
+    r"(\./run\.sh|benchmarks/\w+\.py|-m tests\.\w+|pytest|sphinx-build|\.\.\.)(?=[ `])([^`]*)`"
 )
 OF_DJANGO = re.compile(r"`(?:python )?(?:manage\.py )?(check|multidb_status|migrate|test)( --[^`]+)`")
 
 
 def in_text(command: re.Pattern[str]) -> set[tuple[str, str]]:
-    return {(what, rest) for page in pages() for what, rest in command.findall((ROOT / page).read_text())}
+    found = set()
+    for page in pages():
+        before = ""
+        for what, rest in command.findall((ROOT / page).read_text()):
+            before = before if what == "..." else what
+            found.add((before, rest))
+    return found
 
 
 def test_each_command_in_the_text_names_a_file_that_is_there() -> None:
+    """But for those that are installed."""
     named = {what for what, _ in in_text(OURS)}
-    paths = {what: ROOT / what.removeprefix("-m ").replace("tests.", "tests/") for what in named}
-    assert len(named) > 8
+    assert len(named) > 10
+    assert "" not in named  # Dots, and no command before them.
+    files = named - {"pytest", "sphinx-build"}
+    paths = {what: ROOT / what.removeprefix("-m ").replace("tests.", "tests/") for what in files}
     assert [what for what, path in paths.items() if not path.exists()] == []
 
 
 @pytest.mark.parametrize(("what", "rest"), sorted(each for each in in_text(OURS) if "--" in each[1]))
 def test_each_option_in_the_text_is_one_that_the_command_has(what: str, rest: str) -> None:
-    if what == "./run.sh":
-        said = (ROOT / "run.sh").read_text()
-    else:
-        command = [sys.executable, *what.split(), "--help"]
-        said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    said = options_of(what)
     assert [option for option in re.findall(r"--[\w-]+", rest) if not re.search(rf"{option}\b(?!-)", said)] == []
+
+
+def options_of(what: str) -> str:
+    """A text that has the options of the command ``what``."""
+    if what == "./run.sh":
+        # It says how it is used when it is not told what to do.
+        return subprocess.run(["bash", ROOT / what], capture_output=True, text=True, check=False).stderr
+    if what == "sphinx-build":
+        # Where it runs: it may not be installed where the tests are.
+        return "".join(line for line in (ROOT / ".ci" / "run").read_text().splitlines() if what in line)
+    command = [sys.executable, *(["-m", what] if what == "pytest" else what.split()), "--help"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize(("name", "rest"), sorted(in_text(OF_DJANGO)))
@@ -216,13 +238,16 @@ def test_each_setting_in_the_text_is_one() -> None:
 
 
 def test_each_name_in_the_text_is_there() -> None:
-    """Modules, and what is in them: that of Django's tasks where Django has those, and nothing that is gone."""
-    dotted = re.compile(r"`((?!multidb\.[EW]\d)multidb(?:\.[A-Za-z]\w*)+)")
-    named = {(page, name) for page in pages() for name in dotted.findall((ROOT / page).read_text())}
+    """Modules, and what is in them: that of Django's tasks where Django has those, what is gone where that is said."""
+    dotted = re.compile(r"(?<![\w./-])(?!multidb\.[EW]\d)multidb(?:\.[A-Za-z_]\w*)+")
+    code = [(page, code) for page in pages() for code in re.findall(r"`([^`\n]+)`", (ROOT / page).read_text())]
+    named = {(page, name) for page, text in code for name in dotted.findall(text)}
     assert len(named) > 30
+    assert ("docs/how-to/from-django-replicated.md", "multidb.pinning.use_replica") in named
     if find_spec("django.tasks") is None:
         named = {each for each in named if not each[1].startswith("multidb.contrib.tasks")}
-    assert sorted(each for each in named if each[1] not in GONE and not is_there(each[1])) == []
+    gone = {(PREDECESSOR, name) for name in GONE}
+    assert sorted(each for each in named - gone if not is_there(each[1])) == []
 
 
 def is_there(name: str) -> bool:

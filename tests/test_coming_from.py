@@ -38,10 +38,13 @@ NAMES = {
         REPLICATED_FORCE_MASTER_COOKIE_STATUS_CODES REPLICATED_FORCE_STATE_HEADER REPLICATED_MANAGE_ATOMIC_REQUESTS
         REPLICATED_READ_ONLY_DOWNTIME REPLICATED_READ_ONLY_TRIES REPLICATED_VIEWS_OVERRIDES django_replicated.settings
         django_replicated.router.ReplicationRouter django_replicated.utils.routers
-        use_state revert init reset state set_state_change
-        django_replicated.middleware.ReplicationMiddleware
+        use_state revert init reset state set_state_change is_alive context
+        DEFAULT_DB_ALIAS DOWNTIME SLAVES CHECK_STATE_ON_WRITE all_allowed_aliases
+        django_replicated.utils.Routers django_replicated.utils.get_object_name
+        django_replicated.middleware.ReplicationMiddleware forced_state
         django_replicated.middleware.ReplicationMiddleware.set_force_master_cookie
-        django_replicated.middleware.ReadOnlyMiddleware request.service_is_readonly
+        handle_redirect_after_write check_state_override get_state_override is_override_matched set_non_atomic_dbs
+        django_replicated.middleware.ReadOnlyMiddleware is_service_read_only request.service_is_readonly
         django_replicated.decorators.use_master django_replicated.decorators.use_slave
         django_replicated.decorators.use_state
         django_replicated.dbchecker.check_db django_replicated.dbchecker.is_alive
@@ -50,16 +53,17 @@ NAMES = {
     """,
     "docs/how-to/from-pindb.md": """
         MASTER_DATABASES DATABASE_SETS PINDB_DELEGATE_ROUTERS PINDB_ENABLED PINDB_PINNING_COOKIE PINDB_PINNING_SECONDS
-        pindb.GreedyPinDbRouter pindb.StrictPinDbRouter pindb.PinDbRouterBase pindb.DummyRouter pindb.populate_replicas
-        unmanaged_default pindb.is_enabled pindb.pin pindb.unpin_all pindb.is_pinned pindb.get_pinned
+        pindb.__version__ pindb.GreedyPinDbRouter pindb.StrictPinDbRouter pindb.PinDbRouterBase delegate
+        pindb.DummyRouter pindb.populate_replicas unmanaged_default
+        pindb.is_enabled pindb.pin count_as_new pindb.unpin_all pindb.is_pinned pindb.get_pinned
         pindb.is_newly_pinned pindb.get_newly_pinned pindb.get_replica pindb.unpinned_replica pindb.with_replicas
         pindb.master pindb.with_masters pindb.PinDbException pindb.PinDbConfigError pindb.UnpinnedWriteException
-        pindb.DB_SET_SIZES pindb.REPLICA_TEMPLATE pindb.middleware.PinDbMiddleware pindb.middleware.PINNING_COOKIE
-        pindb.middleware.PINNING_SECONDS celery.signals.task_postrun
+        pindb.exceptions pindb.DB_SET_SIZES pindb.REPLICA_TEMPLATE pindb.middleware.PinDbMiddleware
+        pindb.middleware.PINNING_COOKIE pindb.middleware.PINNING_SECONDS celery.signals.task_postrun
     """,
 }
 
-# Of which the page says that they are gone.
+# Of which the predecessor's page says that they are gone.
 GONE = {
     "multidb.DeprecationMixin",
     "multidb.pinning.DeprecatedUseMaster",
@@ -111,7 +115,8 @@ def deprecated() -> set[object]:
 
 def part(title: str) -> str:
     """What follows the words ``title`` in bold, to the next such words."""
-    return (ROOT / PREDECESSOR).read_text().partition(f"\n**{title}**")[2].partition("\n**")[0]
+    _, follows = (ROOT / PREDECESSOR).read_text().split(f"\n**{title}**")
+    return follows.partition("\n**")[0]
 
 
 def rows(text: str) -> list[list[str]]:

@@ -1,5 +1,6 @@
 """What CONTRIBUTING.md has a newcomer do works to the letter."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -24,7 +25,7 @@ def clone(tmp_path: Path) -> Path:
     conftest = tmp_path / "tests" / "conftest.py"
     for change in block(PAGE, "contract").split("\n\n"):
         lines = change.splitlines()
-        before, after = ("\n".join(line[1:] for line in lines if line[0] == sign) for sign in "-+")
+        before, after = ("\n".join(line[1:] for line in lines if line[0] in signs) for signs in (" -", " +"))
         if after not in conftest.read_text():  # As it is where somebody has followed the page.
             assert conftest.read_text().count(f"\n{before}\n") == 1
             conftest.write_text(conftest.read_text().replace(f"\n{before}\n", f"\n{after}\n"))
@@ -51,3 +52,26 @@ def test_the_contract_finds_a_store_that_keeps_nothing(clone: Path) -> None:
     store.write_text(store.read_text().replace(line, ""))
     status, end = run_in(clone)
     assert (status, "failed" in end) == (1, True), end
+
+
+# In place of Python: it writes down what it is to run, and leaves the rest to the machine.
+NOTING = '#!/bin/sh\nif [ "$1" = -m ]; then echo "$@" >> "$(dirname "$0")/noted"; fi\n'
+
+
+def test_what_each_line_runs_is_installed_before_it(tmp_path: Path) -> None:
+    """In a clone that is new: those that fail where a server is missing need the drivers of all."""
+    for name in ("run.sh", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(NOTING)
+    python.chmod(0o755)
+    environment = {**os.environ, "PYTHON": sys.executable}
+    subprocess.run(["bash", "-e"], input=block(PAGE, "tests"), cwd=tmp_path, env=environment, text=True, check=True)
+    noted = (python.parent / "noted").read_text()
+    words = re.findall(r"(\.\[\w+\]|-m pytest|--services|tests/\S+)", noted)
+    assert words == [
+        *(".[test]", "-m pytest"),
+        *("-m pytest", "tests/test_pins.py"),
+        *(".[services]", "-m pytest", "--services", "tests/integration/test_failover.py"),
+    ]

@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(1, str(Path(__file__).parents[1] / "benchmarks"))
 
-from costs import asynchronous, growth, imports, instructions, memory, routing, throughput
+from costs import asking, asynchronous, growth, imports, instructions, memory, routing, throughput
 from costs.databases import sqlite
 from costs.options import Options, parsed
 from costs.peers import Peer
@@ -53,6 +53,12 @@ def test_a_measure_that_is_disturbed_in_one_round_changes_neither_median_nor_rat
     assert figures.difference("ours", to="theirs") == 2
 
 
+def test_half_of_the_rounds_have_a_ratio_between_the_quartiles() -> None:
+    figures = Figures([{"async": each, "sync": 2} for each in (2, 4, 6, 8, 100)])
+    assert figures.middle_ratios("async", to="sync") == (2, 4)
+    assert Figures([{"async": 3, "sync": 2}]).middle_ratios("async", to="sync") == (1.5, 1.5)
+
+
 def test_rounds_are_interleaved_and_no_measure_is_always_the_first() -> None:
     order = []
     interleaved({name: lambda name=name: order.append(name) or 1.0 for name in "abc"}, 3)
@@ -68,7 +74,7 @@ def test_a_table_says_whether_a_target_is_reached_and_nothing_where_there_is_non
 def test_routing_is_measured_of_all_subjects_that_are_there() -> None:
     [table] = routing.tables(SHORT, WITHOUT_PEERS)
     rows = cells(table)
-    assert len(rows) == len(routing.MEASURES)
+    assert len(rows) == len(routing.MEASURES) + 1
     assert all(microseconds(row[subject.name]) > 0 for row in rows for subject in WITHOUT_PEERS)
     # Without that to which it is a ratio.
     assert {(row["ratio"], row["reached"]) for row in rows} == {("", "")}
@@ -138,9 +144,25 @@ def test_growth_is_measured_with_replicas_and_with_primaries() -> None:
 def test_async_requests_are_measured_beside_sync_ones(redis: RedisServer) -> None:
     """The table starts its own Redis: the fixture is there to skip the test where there is none."""
     [table] = asynchronous.tables(SHORT)
-    assert len(cells(table)) == 3 * len(asynchronous.KINDS)
+    assert len(cells(table)) == 2 * len(asynchronous.KINDS)
     alone = [row for row in cells(table) if "routing alone" in row["what"]]
     assert all(microseconds(row[column]) > 0 for row in alone for column in ("sync", "async"))
+
+
+def test_questions_are_counted(redis: RedisServer) -> None:
+    """As tests/test_work.py and tests/test_request_routing.py have them."""
+    [table] = asking.tables(SHORT)
+    counts = {row["what"]: int(row["multidb"]) for row in cells(table)}
+    assert counts == {
+        **{f"round trips, cookie store: {what}": 0 for what in asking.CALLED.values()},
+        **{f"round trips, Redis store: {what}": int("nothing" not in what) for what in asking.CALLED.values()},
+        'queries more, `"replayed"`: writing request': 1,
+        'queries more, `"replayed"`: pinned reading request, the first': 1,
+        'queries more, `"replayed"`: pinned reading request, the second': 1,
+        'queries more, `"replayed"`: pinned reading request, the third': 0,
+        'queries more, `"replayed"`: reading request': 0,
+    }
+    assert {row["reached"] for row in cells(table)} == {"yes"}
 
 
 def test_imports_are_measured() -> None:
@@ -153,6 +175,8 @@ def test_the_memory_of_pins_is_that_of_as_many_as_there_are(redis: RedisServer) 
     in_redis, of_worker = map(cells, memory.tables(SHORT))
     assert [50 < int(row["bytes a pin"]) < 500 for row in in_redis] == [True] * len(memory.PINS)
     assert all("1,000 pins" in row for row in in_redis)
+    of = {row["what"]: int(row["bytes a pin"]) for row in in_redis}
+    assert of["filed under a user, and a header or session"] > 1.5 * of["filed under a user"]
     assert [row["what"] for row in of_worker] == ["worker, cookie store", "worker, Redis store"]
     assert all({"1,000 requests", "2,000 requests"} < row.keys() for row in of_worker)
 
@@ -206,7 +230,7 @@ def test_a_worker_that_ends_says_so() -> None:
 
 def test_the_command_lists_its_tables_and_knows_no_other(capsys: pytest.CaptureFixture[str]) -> None:
     listed = subprocess.check_output([sys.executable, COMMAND, "--list"], text=True).split()
-    assert listed == ["routing", "growth", "asynchronous", "throughput", "memory", "imports", "instructions"]
+    assert listed == ["routing", "growth", "asynchronous", "asking", "throughput", "memory", "imports", "instructions"]
     assert parsed("", listed, ["growth", "--rounds", "3"]).rounds == 3
     with pytest.raises(SystemExit):
         parsed("", listed, ["others"])

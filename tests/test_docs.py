@@ -3,16 +3,13 @@
 import re
 import runpy
 import shutil
-import subprocess
-import sys
-import textwrap
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from tests.blocks import ROOT, block
-from tests.test_readme import SITE
+from tests.projects import Project
 
 URLS = """
 from django.contrib.auth.models import User
@@ -28,54 +25,11 @@ def nothing(request):
 urlpatterns = [path("", users), path("nothing", nothing)]
 """
 
-BEGIN = """
-import io
-import shutil
-import django
-from django.core.management import call_command
-from django.test import Client
-
-django.setup()
-call_command("check", fail_level="WARNING", stdout=io.StringIO())
-call_command("migrate", verbosity=0)
-for alias in ("replica-1", "replica-2"):
-    shutil.copy("default.sqlite3", f"{alias}.sqlite3")
-"""
-
-
-class Project:
-    """A project made by ``startproject``, with routing as the README sets it up."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        subprocess.run([sys.executable, "-m", "django", "startproject", "site_", directory], check=True)
-        shutil.move(directory / "site_" / "settings.py", directory / "settings.py")
-        self.add("settings.py", SITE + block("README.md", "settings"))
-        self.add("urls.py", URLS)
-
-    def add(self, name: str, text: str) -> None:
-        """Add ``text`` to the file ``name``."""
-        (self._directory / name).parent.mkdir(exist_ok=True)
-        with (self._directory / name).open("a") as file:
-            file.write(text)
-
-    def run(self, code: str) -> tuple[str, str]:
-        """What ``code`` prints in it, and what is logged, once all is migrated and checked."""
-        ended = subprocess.run(
-            [sys.executable, "-W", "error", "-c", BEGIN + textwrap.dedent(code)],
-            cwd=self._directory,
-            env={"DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": f"{self._directory}:{ROOT}"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert ended.returncode == 0, ended.stderr
-        return ended.stdout, ended.stderr
-
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
+    """With routing as the README sets it up."""
+    return Project(tmp_path, block("README.md", "settings"), URLS)
 
 
 def test_the_header_and_the_log_say_where_reads_went(project: Project) -> None:

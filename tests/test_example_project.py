@@ -12,7 +12,7 @@ from board import sqlite
 from board.sqlite import SQLiteReplication
 
 from tests.blocks import block
-from tests.boards import PROJECT, READY_SECONDS, free_port, run, served, until
+from tests.boards import PROJECT, READY_SECONDS, run, served, until
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +57,9 @@ def test_setup_can_be_run_again(tmp_path):
     assert posts == (3,)
 
 
-def test_a_server_without_setup_says_what_to_do(tmp_path):
+def test_a_server_without_setup_says_what_to_do(tmp_path, port):
     """Who forgets setup_board is told so, in one line."""
-    result = run(tmp_path, "runserver", f"127.0.0.1:{free_port()}", "--noreload")
+    result = run(tmp_path, "runserver", f"127.0.0.1:{port}", "--noreload")
     assert result.returncode == 1
     assert "setup_board" in result.stderr
     assert "Traceback" not in result.stderr
@@ -69,6 +69,12 @@ def test_the_checks_are_silent(directory):
     """The board is configured as multidb and Django want it."""
     result = run(directory, "check", "--fail-level", "WARNING")
     assert result.returncode == 0, result.stderr
+
+
+def test_a_store_that_there_is_not_is_named_with_the_variable_to_mend(directory):
+    """Whose name is no option's."""
+    result = run(directory, "check", BOARD_STORE="rediss")
+    assert "BOARD_STORE: There is no pin store 'rediss'. Choose one of off, cookie" in result.stderr
 
 
 def test_the_curl_lines_of_the_docs_work_as_printed(board):
@@ -130,6 +136,18 @@ def test_a_post_that_is_older_than_those_on_the_page_is_not_called_late(board):
     text = board.visitor().get(f"/?posted={number}").text
     assert f"Post #{number} is not among these." in text
     assert "It is older than they are." in text
+
+
+def test_a_primary_that_does_not_answer_is_not_said_to_lack_the_post(tmp_path):
+    """A replica answers the page, and nobody knows what the primary has."""
+    assert run(tmp_path, "setup_board").returncode == 0
+    with served(tmp_path) as board:
+        primary = tmp_path / "primary.sqlite3"
+        primary.rename(tmp_path / "away.sqlite3")
+        primary.mkdir()
+        text = board.visitor().get("/?posted=99999999").text
+    assert "Post #99999999 is not among these." in text
+    assert "The primary did not answer when it was asked for it." in text
 
 
 @pytest.mark.parametrize("store", ["cookie", "session", "redis", "cache"])

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 from servers.postgresql import PostgresCluster
 
-from tests.boards import PROJECT, environment, free_port, on_postgres, place, run, until
+from tests.boards import PROJECT, environment, on_postgres, place, run, until
 from tests.servers import started
 
 # Runs a program of Python's where PostgreSQL is on PATH or nowhere.
@@ -62,9 +62,10 @@ def number_of(page):
     return re.search(r'data-posted="(\d+)"', page.text)[1]
 
 
-def runserver():
+@pytest.fixture
+def runserver(port):
     """The arguments of ``manage.py`` that serve the board on a free port."""
-    return ["runserver", f"127.0.0.1:{free_port()}", "--noreload"]
+    return ["runserver", f"127.0.0.1:{port}", "--noreload"]
 
 
 def test_the_page_says_what_it_runs_on(board):
@@ -83,7 +84,7 @@ def test_an_author_sees_the_post_at_once_and_others_after_the_lag(board, store):
     author.post("/sign-in", username="ada")
     page = author.post("/posts", text=f"Not replayed yet, with {store}")
     assert "You see your own post" in page.text
-    assert "because no replica was known to have replayed it" in page.text
+    assert "you were pinned to the primary until a replica is known to have your post" in page.text
     assert "reason: pinned" in page.text
     assert "until a replica has replayed your post" in author.get("/status").json["pin"]["sentence"]
 
@@ -212,19 +213,19 @@ def test_the_checks_are_silent(postgres, tmp_path):
     assert result.returncode == 0, result.stderr
 
 
-def test_a_missing_driver_is_told(tmp_path):
+def test_a_missing_driver_is_told(tmp_path, runserver):
     """Without psycopg the board says what to install, in one line."""
     (tmp_path / "psycopg.py").write_text("raise ImportError('no such driver')")
-    result = run(tmp_path, *runserver(), BOARD_POSTGRES="1", PYTHONPATH=str(tmp_path))
+    result = run(tmp_path, *runserver, BOARD_POSTGRES="1", PYTHONPATH=str(tmp_path))
     assert result.returncode == 1
     assert re.fullmatch(r"The Python module psycopg .*no such driver.*pip install 'psycopg\[binary\]'\n", result.stderr)
 
 
-def test_missing_programs_are_told(tmp_path):
+def test_missing_programs_are_told(tmp_path, runserver):
     """Without PostgreSQL the board says what to install, in one line."""
     pytest.importorskip("psycopg")
     result = subprocess.run(
-        [sys.executable, "-c", WITHOUT_PLACES, str(PROJECT / "manage.py"), *runserver()],
+        [sys.executable, "-c", WITHOUT_PLACES, str(PROJECT / "manage.py"), *runserver],
         env=environment(tmp_path, BOARD_POSTGRES="1", PYTHONPATH=str(PROJECT), PATH=str(tmp_path)),
         capture_output=True,
         text=True,

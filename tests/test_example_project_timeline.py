@@ -4,8 +4,8 @@ import re
 
 import pytest
 from board import timeline as timeline_module
-from board.drawing import Happening, happenings, summary
-from board.timeline import WINDOW_SECONDS, Lack, Read, Timeline, Write
+from board.drawing import Happening, drawing, happenings, summary
+from board.timeline import WINDOW_SECONDS, Lack, Read, Seen, Timeline, Write
 
 from tests.boards import run, served, until
 
@@ -20,18 +20,21 @@ def timeline():
 
 
 @pytest.mark.parametrize(
-    ("alias", "newest", "at", "kind"),
+    ("alias", "reason", "newest", "at", "kind"),
     [
-        pytest.param("near", 0, 99, "current", id="before the write"),
-        pytest.param("far", 0, 101, "stale", id="a replica without the post"),
-        pytest.param("far", 1, 101, "current", id="a replica that has it, though nobody had noticed"),
-        pytest.param("default", 1, 103, "avoidable", id="the primary, when a replica has it"),
+        pytest.param("near", "replica", 0, 99, "current", id="before the write"),
+        pytest.param("far", "replica", 0, 101, "stale", id="a replica without the post"),
+        pytest.param("far", "replica", 1, 101, "current", id="a replica that has it, though nobody had noticed"),
+        pytest.param("default", "pinned", 1, 103, "avoidable", id="the primary, when a replica has it"),
+        pytest.param("default", "store down", 1, 103, "avoidable", id="the primary, in doubt"),
+        pytest.param("default", "no replica", 1, 101, "unpinned", id="the primary, as no replica is up"),
+        pytest.param("default", "no replica", 1, 103, "unpinned", id="as none is up, though one has it"),
     ],
 )
-def test_a_read_is_judged_by_what_it_found(timeline, alias, newest, at, kind):
-    """A read of a replica lacked a post or did not; one of the primary could have been a replica's or not."""
-    timeline.note_read(alias, "some reason", newest, at)
-    assert timeline.seen(at).reads == [Read(at, alias, "some reason", kind)]
+def test_a_read_is_judged_by_what_it_found_and_why_it_went_there(timeline, alias, reason, newest, at, kind):
+    """A read of a replica lacked a post or did not; one for a pin could have been a replica's or not."""
+    timeline.note_read(alias, reason, newest, at)
+    assert timeline.seen(at).reads == [Read(at, alias, reason, kind)]
 
 
 def test_a_read_of_the_primary_is_needed_while_every_replica_lacks_a_post(timeline):
@@ -41,6 +44,15 @@ def test_a_read_of_the_primary_is_needed_while_every_replica_lacks_a_post(timeli
     timeline.note_newest("far", 2, 105)
     timeline.note_read("default", "pinned", 2, 106)
     assert [read.kind for read in timeline.seen(107).reads] == ["needed", "avoidable"]
+
+
+@pytest.mark.parametrize(
+    ("down", "kind"), [(["far"], "avoidable"), (["near"], "needed"), (["near", "far"], "unpinned")], ids=str
+)
+def test_a_replica_that_is_down_could_not_have_answered(timeline, down, kind):
+    """Though it may have every post."""
+    timeline.note_read("default", "pinned", 1, 103, down)
+    assert [read.kind for read in timeline.seen(104).reads] == [kind]
 
 
 def test_a_replica_lacks_a_post_until_it_is_seen_there(timeline):
@@ -96,10 +108,15 @@ def test_events_are_bounded(timeline, monkeypatch):
 
 def test_the_summary_counts_what_pinning_costs_and_saves(timeline):
     """The sentence beneath the picture."""
-    for alias, newest, at in (("far", 0, 101), ("far", 1, 103), ("default", 1, 104)):
-        timeline.note_read(alias, "some reason", newest, at)
+    for alias, reason, newest, at in (
+        ("far", "replica", 0, 101),
+        ("far", "replica", 1, 103),
+        ("default", "pinned", 1, 104),
+        ("default", "no replica", 1, 104),
+    ):
+        timeline.note_read(alias, reason, newest, at)
     assert summary(timeline.seen(105)) == (
-        "In the last 30 seconds: 1 post and 3 reads. Of 1 read from the primary, 1 could have been a replica's. "
+        "In the last 30 seconds: 1 post and 4 reads. Of 2 reads from the primary, 1 could have been a replica's. "
         "Of 2 reads from replicas, 1 lacked a post."
     )
 
@@ -112,6 +129,13 @@ def test_the_words_say_what_the_picture_shows(timeline):
         Happening(4, "far", "read, for the reason “replica”", "it lacked a post"),
         Happening(5, "default", "post #1", "written"),
     ]
+
+
+def test_a_post_has_its_number_where_there_is_room_for_it(monkeypatch):
+    """That of the next one is as near as the number is wide: all are in the table."""
+    monkeypatch.setattr("board.drawing.render_to_string", lambda template, shown: shown)
+    seen = Seen(100.0, [Write(at, number) for number, at in enumerate((80.0, 90.0, 91.0, 92.5, 99.0))], [], [])
+    assert [write.text for write in drawing(seen)["writes"]] == ["#0", "#1", "", "#3", "#4"]
 
 
 @pytest.fixture
@@ -145,6 +169,17 @@ def test_the_page_draws_what_pinning_saves_and_costs(board):
     assert kinds(visitor.get().text)[-1] == "avoidable"
 
 
+def test_a_read_that_no_replica_could_answer_is_no_cost_of_pinning(board):
+    """Every replica is broken, whether or not somebody is pinned."""
+    board.settle("cookie", lag=0)
+    visitor = board.visitor()
+    for replica in ("replica-1", "replica-2"):
+        visitor.post("/break", replica=replica)
+    for page in (visitor.get(), visitor.post("/posts", text="Pinned")):
+        assert kinds(page.text)[-1] == "unpinned"
+        assert "from the primary, 0 could have been a replica" in page.text
+
+
 def number_of(page):
     """The number of the post that the page tells its author about."""
     return re.search(r'data-posted="(\d+)"', page.text)[1]
@@ -157,5 +192,5 @@ def test_the_api_is_drawn_too(board):
     board.api()
     rows = board.visitor().get("/status").json["timeline"]["rows"].split("<tr>")[1:]
     read, write = (re.sub(r"<.*?>|\s+", " ", row).split() for row in rows[:2])
-    assert " ".join(read[3:]) == "default read, for the reason “pinned” every replica lacked a post"
+    assert " ".join(read[3:]) == "default read, for the reason “pinned” every replica that was up lacked a post"
     assert " ".join(write[3:]) == f"default post #{number} written"

@@ -5,6 +5,7 @@ import threading
 from typing import Any
 
 import pytest
+from django.core.cache import caches
 from django.db import router
 from django.http import HttpRequest, HttpResponse
 from django.template import Context, Template
@@ -48,7 +49,12 @@ def explains_itself_to_others(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+def asks_a_cache(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(str(caches["pins"].get("any")))
+
+
 urlpatterns = [
+    path("asks-a-cache", asks_a_cache),
     path("reads", reads),
     path("explains-itself", explains_itself),
     path("explains-itself-to-others", explains_itself_to_others),
@@ -171,3 +177,12 @@ def test_the_log_has_each_read_and_its_place_once_at_debug(
     first = reads.__code__.co_firstlineno
     assert lines[0].startswith("tests.Post: replica-")
     assert lines[0].endswith(f"{how} at {HERE}:{first + 1}")
+
+
+@pytest.mark.usefixtures("database_cache")
+def test_a_cache_in_the_database_has_no_model_and_a_name_all_the_same(client: Client, settings: Any) -> None:
+    """Django asks where its reads go about an object that is like a model."""
+    settings.MIDDLEWARE = [f"{HERE}.Early", *settings.MIDDLEWARE]
+    assert client.get("/asks-a-cache").content == b"None"
+    [read] = Early.explanations.pop().reads
+    assert (read.model, read.reason) == ("CacheEntry", "replica")

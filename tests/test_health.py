@@ -11,14 +11,29 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connections, router
-from django.test import Client
+from django.http import HttpRequest, JsonResponse
+from django.test import AsyncClient, Client
+from django.urls import path
 
 from multidb import ReplicaRouter, get_replica, health, log, positions
 from multidb.positions import postgresql
+from tests import urls
 from tests.conftest import REPLICAS, Ahead, Replication, lines
 from tests.models import Post
 
-pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+pytestmark = [pytest.mark.django_db(transaction=True, databases="__all__"), pytest.mark.urls(__name__)]
+
+
+runs: list[HttpRequest] = []
+
+
+async def iterate(request: HttpRequest) -> JsonResponse:
+    """Django asks the router on the event loop, and again in the thread that reads."""
+    runs.append(request)
+    return JsonResponse({"texts": [post.text async for post in Post.objects.aiterator()]})
+
+
+urlpatterns = [*urls.urlpatterns, path("iterate", iterate)]
 
 
 class TestRefusal:
@@ -28,6 +43,21 @@ class TestRefusal:
         refuse("replica-1")
         answers = [client.get("/read").json() for _ in range(4)]
         assert {(each["alias"], each["reason"]) for each in answers} == {("replica-2", "replica")}
+
+    @pytest.fixture
+    def _refused(self, refuse: Callable[[str], None]) -> None:
+        refuse("replica-1")
+
+    @pytest.mark.usefixtures("_refused")
+    async def test_it_is_skipped_where_the_first_question_comes_on_an_event_loop(
+        self, async_client: AsyncClient
+    ) -> None:
+        """Nobody can ask it there: the thread that reads does, and no view has to be run once more."""
+        runs.clear()
+        for number in range(1, 5):
+            assert (await async_client.get("/iterate")).json() == {"texts": []}
+            assert len(runs) == number
+            health.forget()
 
     def test_outside_a_request_too(self, refuse: Callable[[str], None]) -> None:
         refuse("replica-2")

@@ -18,7 +18,8 @@ from multidb.conf import conf
 from multidb.rollout import Mode, constant_mode
 from multidb.test import captured_routes
 from tests.blocks import ROOT, block
-from tests.test_docs import Project
+from tests.projects import Project
+from tests.test_docs import URLS
 
 REDIS = "redis://127.0.0.1:6379/0"
 # Settings that are all that a page changes.
@@ -54,7 +55,7 @@ urlpatterns.append(path("add", add))
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """The project of the README, with a page that writes, which says why each read went where it did."""
-    project = Project(tmp_path)
+    project = Project(tmp_path, block("README.md", "settings"), URLS)
     project.add("settings.py", "MULTIDB_EXPLAIN = True\n")
     project.add("urls.py", ADD)
     return project

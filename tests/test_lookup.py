@@ -1,5 +1,6 @@
 """The pin is looked up once, when a read needs it, and again when the client has become another."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -314,3 +315,34 @@ def test_what_a_thread_has_found_stands_though_the_event_loop_may_not_ask(reques
     assert state.pin_reason("default") == "store down"
     assert state.pin_reason("default") is None
     assert store.loads == 1
+
+
+def test_two_threads_that_look_up_two_clients_at_once_find_both_pins(request_: HttpRequest) -> None:
+    """As before and after the user is known: neither takes away what the other has found, or was found before."""
+
+    class Slow(Pin):
+        """Which is merged while the other thread would like to."""
+
+        def merge(self, other: Pin | None) -> Pin:
+            if "default" in self.holds:
+                second.start()
+                second.join(0.2)
+            return super().merge(other)
+
+    class OfThread:
+        knows_clients = True
+        client_may_change = True
+
+        def client(self, request: HttpRequest) -> list[str]:
+            return [threading.current_thread().name]
+
+        def load(self, request: HttpRequest) -> Pin:
+            return Slow(Pin.on(self.client(request), 2**33).holds)
+
+    lookup = Lookup(request_, OfThread())
+    lookup.refresh()
+    first, second = (threading.Thread(target=lookup.refresh, name=name) for name in ("default", "users"))
+    first.start()
+    first.join()
+    second.join()
+    assert lookup.positions.keys() == {threading.current_thread().name, "default", "users"}

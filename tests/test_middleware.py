@@ -312,7 +312,9 @@ def test_a_pin_ends_after_its_seconds(store: str, client: Client, clock: Clock) 
     assert client.get("/read").json()["reason"] == "replica"
 
 
-def test_a_request_that_writes_reads_from_the_primary(store: str, client: Client) -> None:
+@pytest.mark.parametrize("trigger", ["method", "write"])
+def test_a_request_that_writes_reads_from_the_primary(store: str, client: Client, settings: Any, trigger: str) -> None:
+    settings.MULTIDB_PINNING_TRIGGER = trigger
     assert client.post("/read").json()["reason"] == "method"
 
 
@@ -783,6 +785,62 @@ class TestAClientThatHangsUp:
             Interrupted(view)(rf.get("/"))
         assert pinning_cookie() in seen[1].cookies
 
+    @pytest.mark.parametrize("trigger", ["method", "write"])
+    async def test_while_a_receiver_is_told_of_its_pin_is_told_of_once_and_to_the_end(
+        self, replication: Replication, real_redis: Any, settings: Any, trigger: str
+    ) -> None:
+        settings.MULTIDB_PINNING_TRIGGER = trigger
+        headers = await known_by_token(settings)
+        told: list[str] = []
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def receive(**kwargs: Any) -> None:
+            told.append("begun")
+            begun.set()
+            await go_on.wait()
+            told.append("ended")
+
+        async def view(request: HttpRequest) -> HttpResponse:
+            await Post.objects.acreate(text="mine")
+            return HttpResponse()
+
+        pinned.connect(receive)
+        try:
+            visit = asyncio.create_task(PinningRouterMiddleware(view)(AsyncRequestFactory().post("/", headers=headers)))
+            await begun.wait()
+            visit.cancel()
+            asyncio.get_running_loop().call_later(0.1, go_on.set)
+            with pytest.raises(asyncio.CancelledError):
+                await visit
+        finally:
+            assert pinned.disconnect(receive)
+        assert told == ["begun", "ended"]
+        assert (await AsyncClient().get("/aread", headers=headers)).json()["reason"] == "pinned"
+
+    async def test_is_told_so_though_its_pin_could_not_be_saved(self, settings: Any) -> None:
+        """Whoever has cancelled it waits for that, and for nothing else."""
+        begun = asyncio.Event()
+
+        async def view(request: HttpRequest) -> HttpResponse:
+            begun.set()
+            await asyncio.sleep(60)
+            return HttpResponse()
+
+        visit = asyncio.create_task(Failing(view)(AsyncRequestFactory().post("/")))
+        await begun.wait()
+        visit.cancel()
+        with pytest.raises(asyncio.CancelledError) as raised:
+            await visit
+        assert isinstance(raised.value.__cause__, LookupError)
+
+    def test_is_told_so_on_a_thread_though_its_pin_could_not_be_saved(self, rf: RequestFactory) -> None:
+        def view(request: HttpRequest) -> HttpResponse:
+            raise asyncio.CancelledError
+
+        with pytest.raises(asyncio.CancelledError) as raised:
+            Failing(view)(rf.post("/"))
+        assert isinstance(raised.value.__cause__, LookupError)
+
     async def test_leaves_nothing_behind(self, rf: RequestFactory) -> None:
         """Neither the task that has saved its pin, nor an error of that."""
         complaints: list[Any] = []
@@ -798,7 +856,12 @@ class TestAClientThatHangsUp:
         await begun.wait()
         await cancelled(visit)
         await asyncio.sleep(0)
-        assert (middleware._saving, complaints) == (set(), [])
+        assert (middleware._tasks, complaints) == (set(), [])
+
+
+class Failing(PinningRouterMiddleware):
+    def process_response(self, request: HttpRequest, response: Any) -> Any:
+        raise LookupError
 
 
 async def known_by_token(settings: Any) -> dict[str, str]:

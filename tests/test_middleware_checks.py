@@ -15,7 +15,8 @@ AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 REMOTE_USER = "django.contrib.auth.middleware.PersistentRemoteUserMiddleware"
 
 DOUBTFUL = [
-    ("multidb.W004", "MIDDLEWARE", {"MIDDLEWARE": [SESSIONS, AUTHENTICATION]}),
+    ("multidb.W004", "after SessionMiddleware", {"MIDDLEWARE": [SESSIONS, AUTHENTICATION]}),
+    ("multidb.W004", f"did you mean {PINNING}?", {"MIDDLEWARE": [SESSIONS, "multidb.PinningRouterMiddleware"]}),
     (
         "multidb.W036",
         "nobody asks it",
@@ -36,6 +37,7 @@ DOUBTFUL = [
     ),
     ("multidb.W040", "ReplicaRouter", {"DATABASE_ROUTERS": ["multidb.ReplicaRouter", "multidb.PinningReplicaRouter"]}),
     ("multidb.W041", "more than once", {"MIDDLEWARE": [SESSIONS, PINNING, AUTHENTICATION, PINNING]}),
+    ("multidb.W041", f"({PINNING}, {__name__}.Own)", {"MIDDLEWARE": [SESSIONS, PINNING, f"{__name__}.Own"]}),
 ]
 
 

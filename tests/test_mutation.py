@@ -1,7 +1,9 @@
 """The mutants of ``python -m tests.mutation`` are what its page says, and take effect for whoever has the function."""
 
 import importlib.util
+import re
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 
 pytest.importorskip("mutmut")
 
-from tests.mutation.__main__ import PAGE, paths
+from tests.mutation.__main__ import PAGE, Report, paths
 from tests.mutation.mutants import Mutant, mutants_of
 
 CODE = """
@@ -77,6 +79,26 @@ def test_so_does_one_of_a_default(path: Path, less: Callable[..., Any]) -> None:
     assert less(8) == 8
 
 
-def test_each_mutant_that_the_page_lists_can_still_be_made() -> None:
+@pytest.fixture(scope="module")
+def of_the_library() -> dict[Path, list[Mutant]]:
+    return {path: list(mutants_of(path)) for path in paths()}
+
+
+def test_each_mutant_that_the_page_lists_can_still_be_made(of_the_library: dict[Path, list[Mutant]]) -> None:
     listed = {line for line in PAGE.read_text().splitlines() if line.startswith("- `") and " → " in line}
-    assert listed - {f"- {mutant}" for path in paths() for mutant in mutants_of(path)} == set()
+    assert listed - {f"- {mutant}" for mutants in of_the_library.values() for mutant in mutants} == set()
+
+
+def test_the_page_counts_the_mutants_that_there_are(of_the_library: dict[Path, list[Mutant]]) -> None:
+    """Those that it lists survive, and no others: else there are some that nobody has run."""
+    text = PAGE.read_text()
+    told = [
+        f"| {' | '.join(row)} |"
+        for row in re.findall(r"^\| (`multidb/.+?`|all) " + r"\| (\d+) " * 4 + r"\|$", text, re.M)
+    ]
+    report = Report(is_verbose=False)
+    for mutant in chain.from_iterable(of_the_library.values()):
+        report.count(mutant, "wording" if mutant.is_wording else "listed" if str(mutant) in text else "killed")
+    # Its column of survivors is empty.
+    there = re.sub(r"^(\| \S+ \| \d+ \| \d+ \| )0 \| ", r"\1", str(report), flags=re.M).splitlines()[2:]
+    assert told == there, "\n".join(there)

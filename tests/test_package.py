@@ -1,5 +1,6 @@
 """What users import: light, before settings, and without the optional packages."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,14 @@ def test_the_version_is_that_of_the_package() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert multidb.__version__ == project["version"] == ".".join(map(str, multidb.VERSION))
+
+
+def test_the_version_is_in_the_changelog_below_what_is_not_released() -> None:
+    headings = re.findall(r"^## \[(.+?)\](.*)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == ("Unreleased", "")
+    version, day = headings[1]
+    assert version == multidb.__version__
+    assert re.fullmatch(r" - \d{4}-\d\d-\d\d", day)
 
 
 def test_every_public_name_is_there() -> None:

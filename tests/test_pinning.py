@@ -9,11 +9,12 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import router
 from django.http import HttpResponse
-from django.test import AsyncClient, Client
+from django.test import AsyncClient, Client, RequestFactory
 from django.urls import path
 from django.utils.decorators import method_decorator
 
-from multidb import pinning
+from multidb import pinning, routing
+from multidb.backends import get_pin_store
 from multidb.middleware import pinning_cookie
 from multidb.pinning import (
     db_read,
@@ -25,6 +26,8 @@ from multidb.pinning import (
     use_primary_db,
     use_replica,
 )
+from multidb.request_routing import RequestRouting
+from multidb.routing import Scope
 from tests.conftest import REPLICAS, Replication
 from tests.models import Post
 from tests.views import AsyncByClass, ByClass, remember
@@ -238,6 +241,15 @@ class TestViews:
         own = "primary" if pinned else "replica"
         assert places == [own, "replica", "primary", "replica", "primary", "replica", own]
         assert len(set(aliases) & set(REPLICAS)) == 1
+
+    def test_a_write_to_a_database_that_is_none_of_ours_pins_no_thread(self, rf: RequestFactory) -> None:
+        """Reads of our models go to a replica all the same."""
+        state = RequestRouting(rf.get("/"), get_pin_store(), writes=False)
+        routing.resume(Scope(state))
+        state.observe_write("users", None)
+        assert not this_thread_is_pinned()
+        state.observe_write("default", None)
+        assert this_thread_is_pinned()
 
     def test_a_thread_is_pinned_where_its_client_is(self, client: Client, settings) -> None:
         settings.ROOT_URLCONF = __name__

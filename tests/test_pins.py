@@ -84,6 +84,8 @@ def test_it_is_never_longer_than_the_seconds_as_far_as_the_clock_tells() -> None
     ahead = Pin.on(["default"], NOW + 15 + DEPLOYED_SECONDS)
     assert ahead.held(NOW, 15) == Pin.on(["default"], NOW + 15)
     assert Pin.on(["default"], NOW + 16 + DEPLOYED_SECONDS).held(NOW, 15) is None
+    with_position = {"default": {"lsn": "F" * 16}}
+    assert Pin.on(with_position, NOW + 60).held(NOW, 15) == Pin.on(with_position, NOW + 15)
 
 
 def test_the_seconds_left_are_those_of_the_longest_hold() -> None:
@@ -108,3 +110,8 @@ def test_a_store_that_cannot_tell_says_so_and_what_is_known() -> None:
     unavailable = PinStoreUnavailable(Pin({}))
     assert str(unavailable) == "The pin store cannot tell."
     assert unavailable.pin == Pin({})
+
+
+def test_one_without_a_position_is_nothing_to_speak_of(caplog: pytest.LogCaptureFixture) -> None:
+    assert Pin.decode('{"default":[1]}') == Pin({"default": Hold(1)})
+    assert lines(caplog) == []

@@ -1,17 +1,20 @@
 """``MULTIDB_PINNING_UNTIL = "replayed"``: a pin ends when a replica has replayed the write, with every store."""
 
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.db import OperationalError, connections, transaction
-from django.http import HttpRequest, JsonResponse
+from django.db import OperationalError, connections, router, transaction
+from django.http import HttpRequest, JsonResponse, StreamingHttpResponse
 from django.test import AsyncClient, Client, RequestFactory
 from django.urls import path
 from rest_framework.authtoken.models import Token
 
-from multidb import routing
+from multidb import health, routing
 from multidb.backends import get_pin_store
 from multidb.middleware import pinning_cookie
 from multidb.pinning import this_thread_is_pinned, use_primary_db, use_replica
@@ -20,7 +23,7 @@ from multidb.request_routing import RequestRouting
 from multidb.routing import Scope
 from tests import urls, vendor, views
 from tests.conftest import KEYED, REPLICAS, Clock, Replication, use_store
-from tests.models import Post
+from tests.models import Book, Post, Shelf
 
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases="__all__"),
@@ -58,8 +61,53 @@ def write_in_a_transaction_that_stays_open(get_response: Any) -> Any:
     return middleware
 
 
+def stream_that_writes(request: HttpRequest) -> StreamingHttpResponse:
+    def chunks() -> Iterator[str]:
+        yield "importing"
+        yield Post.objects.create(text="mine").text
+
+    return StreamingHttpResponse(chunks())
+
+
+async def astream_that_writes(request: HttpRequest) -> StreamingHttpResponse:
+    async def chunks() -> AsyncIterator[str]:
+        yield "importing"
+        yield (await Post.objects.acreate(text="mine")).text
+
+    return StreamingHttpResponse(chunks())
+
+
+tasks: list[tuple[Any, asyncio.Task[list[str]]]] = []
+
+
+async def read_later() -> list[str]:
+    """Where four reads go that are made when the request has ended."""
+    await asyncio.sleep(0.1)
+    return [(await sync_to_async(views.answer)())["alias"] for _ in range(4)]
+
+
+async def begin_task(request: HttpRequest) -> JsonResponse:
+    answer = await sync_to_async(views.answer)()
+    tasks.append((routing.current().routing, asyncio.create_task(read_later())))
+    return JsonResponse(answer)
+
+
+async def begin_task_and_fail(request: HttpRequest) -> JsonResponse:
+    await begin_task(request)
+    raise ValueError
+
+
+def stream_of_reads(request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(router.db_for_read(model) for model in (Post, Book, Shelf, Post))
+
+
 urlpatterns = [
     *urls.urlpatterns,
+    path("task", begin_task),
+    path("task-and-fail", begin_task_and_fail),
+    path("stream-of-reads", stream_of_reads),
+    path("stream-that-writes", stream_that_writes),
+    path("astream-that-writes", astream_that_writes),
     path("read-three-times", read_three_times),
     path("read-catch-up-read", read_catch_up_read),
     path("read-forced-then-read", read_forced_then_read),
@@ -238,13 +286,13 @@ class Answering:
     knows_clients = True
     client_may_change = False
 
-    def __init__(self, pin: Pin) -> None:
+    def __init__(self, pin: Pin | None) -> None:
         self._pin = pin
 
     def client(self, request: HttpRequest) -> list[str]:
         return []
 
-    def load(self, request: HttpRequest) -> Pin:
+    def load(self, request: HttpRequest) -> Pin | None:
         return self._pin
 
 
@@ -254,39 +302,15 @@ def begin(rf: RequestFactory, position: Any, primary: str = "default") -> Reques
     return state
 
 
-async def test_on_the_event_loop_a_read_is_pinned_and_nothing_settled(
-    rf: RequestFactory, replication: Replication, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    state = begin(rf, {"posts": "0000000000000000"})
-    for alias in REPLICAS:
-        monkeypatch.setattr(connections[alias], "connection", None)
-    assert state.pin_reason("default")
-    assert not await sync_to_async(state.pin_reason)("default")
-
-
 def test_while_the_store_cannot_tell_no_replica_is_asked_about_a_pin_that_may_be_further(
     rf: RequestFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load_what_is_known(store: Answering, request: HttpRequest) -> Pin:
+    def load_what_is_known(store: Answering, request: HttpRequest) -> Pin | None:
         raise PinStoreUnavailable(store._pin)
 
     monkeypatch.setattr(Answering, "load", load_what_is_known)
     assert begin(rf, {"posts": "0000000000000000"}).pin_reason("default")
     assert vendor.asked == []
-
-
-def test_two_threads_of_a_request_that_choose_at_once_keep_one_replica(
-    rf: RequestFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    state = begin(rf, {"posts": "0000000000000000"})
-
-    def choose_replayed(*args: Any) -> str:
-        state.replica("default")
-        return next(alias for alias in REPLICAS if alias != state.replica("default"))
-
-    monkeypatch.setattr("multidb.request_routing.choose_replayed", choose_replayed)
-    assert state.pin_reason("default")
-    assert not state.pin_reason("default")
 
 
 class TestBadPositions:
@@ -396,3 +420,84 @@ def test_a_thread_is_pinned_only_until_the_write_is_replayed(client: Client, rep
     replication.catch_up()
     begin(RequestFactory(), {"posts": "0000000000000001"})
     assert not this_thread_is_pinned()
+
+
+class TestAStreamThatWrites:
+    """Its pin holds for its seconds: a position that was read before the write would end it too early."""
+
+    def test_in_a_thread(self, client: Client, replication: Replication) -> None:
+        replication.catch_up()
+        response: Any = client.post("/stream-that-writes")
+        assert list(response) == [b"importing", b"mine"]
+        assert client.get("/read").json() == {"alias": "default", "reason": "pinned", "texts": ["mine"]}
+
+    async def test_on_an_event_loop(self, async_client: AsyncClient, replication: Replication) -> None:
+        await sync_to_async(replication.catch_up)()
+        response: Any = await async_client.post("/astream-that-writes")
+        assert [chunk async for chunk in response] == [b"importing", b"mine"]
+        answer = (await async_client.get("/read")).json()
+        assert answer == {"alias": "default", "reason": "pinned", "texts": ["mine"]}
+
+
+class TestAfterTheEndOfARequest:
+    """What a task does that goes on."""
+
+    def test_it_keeps_the_replica_while_that_can_be_asked(
+        self, rf: RequestFactory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It would fail for ever on one that is down."""
+        state = begin_unpinned(rf)
+        kept = state.replica("default")
+        state.end()
+        assert {router.db_for_read(Post) for _ in range(4)} == {kept}
+        [other] = [alias for alias in REPLICAS if alias != kept]
+        monkeypatch.setattr(health, "is_usable", lambda alias: alias == other)
+        assert {router.db_for_read(Post) for _ in range(4)} == {other}
+        monkeypatch.setattr(health, "is_usable", lambda alias: False)
+        assert {router.db_for_read(Post) for _ in range(4)} == {"default"}
+        monkeypatch.setattr(health, "is_usable", lambda alias: True)
+        assert router.db_for_read(Post) in REPLICAS
+
+    def test_it_reads_from_no_replica_that_has_not_replayed_the_pin(
+        self, client: Client, replication: Replication, rf: RequestFactory
+    ) -> None:
+        Post.objects.create(text="mine")
+        replication.catch_up("replica-2")
+        state = begin(rf, {"posts": "0000000000000001"})
+        assert router.db_for_read(Post) == "replica-2"
+        state.end()
+        assert {router.db_for_read(Post) for _ in range(6)} == {"replica-2"}
+
+    def test_it_reads_what_the_request_has_written(self, rf: RequestFactory) -> None:
+        state = begin_unpinned(rf)
+        state.observe_write("default", None)
+        state.end()
+        assert {router.db_for_read(Post) for _ in range(4)} == {"default"}
+
+    async def test_real_requests_end(self, async_client: AsyncClient) -> None:
+        """One that answers, and one that fails."""
+        for url in ("/task", "/task-and-fail"):
+            tasks.clear()
+            with suppress(ValueError):
+                await async_client.get(url)
+            [(state, task)] = tasks
+            assert len(set(await task)) == 1
+            assert state._replicas.has_ended
+
+
+def test_a_stream_keeps_its_replica_to_its_end(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no longer."""
+    begun: list[RequestRouting] = []
+    begin_stream = RequestRouting.note_stream
+    monkeypatch.setattr(RequestRouting, "note_stream", lambda state: (begun.append(state), begin_stream(state)))
+    response: Any = client.get("/stream-of-reads")
+    assert not begun[0]._replicas.has_ended
+    assert len(set(response)) == 1
+    response.close()
+    assert begun[0]._replicas.has_ended
+
+
+def begin_unpinned(rf: RequestFactory) -> RequestRouting:
+    state = RequestRouting(rf.get("/"), Answering(None), writes=False)
+    routing.resume(Scope(state))
+    return state

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import path
 from django.views import View
 
-from multidb import PinningReplicaRouter, ReplicaRouter, get_replica
+from multidb import PinningReplicaRouter, ReplicaRouter, get_replica, routing
 from multidb.backends import get_pin_store
 from multidb.pinning import db_routing, pin_this_thread, this_thread_is_pinned, use_replica
 from multidb.rollout import Mode
@@ -119,8 +119,15 @@ def ten(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"aliases": [router.db_for_read(Post) for _ in range(10)]})
 
 
+def notes(request: HttpRequest) -> JsonResponse:
+    """In how many places a read of this request is noted."""
+    router.db_for_read(Post)
+    return JsonResponse(len(routing.current().routing.notes), safe=False)
+
+
 urlpatterns = [
     *urls.urlpatterns,
+    path("notes", notes),
     path("off", off),
     path("on", on),
     path("tried", tried, name="tried"),
@@ -204,6 +211,13 @@ def test_a_function_decides_for_each_request(settings: Any, mode: Any) -> None:
     settings.MULTIDB_ROUTING = mode
     assert read(x_routing="on")["alias"] in REPLICAS
     assert read()["reason"] == "off"
+
+
+def test_reads_are_noted_in_a_dry_run_only(settings: Any) -> None:
+    """Where nobody wants to know of them: to note each of them costs something."""
+    settings.MULTIDB_ROUTING = by_header
+    assert Client().get("/notes", headers={"x-routing": "on"}).json() == 0
+    assert Client().get("/notes", headers={"x-routing": "dry"}).json() == 1
 
 
 def test_staff_only(settings: Any) -> None:

@@ -379,10 +379,29 @@ def test_a_router_alone_is_not_asked_for_those_after_it() -> None:
 
 @pytest.mark.parametrize("router_class", [ReplicaRouter, PinningReplicaRouter])
 @pytest.mark.parametrize(("installed", "said"), [(True, 0), (False, 1)])
-def test_that_the_app_is_not_installed_is_said_once(
+def test_that_the_app_is_not_installed_is_said_once_when_something_is_routed(
     settings: Any, caplog: pytest.LogCaptureFixture, installed: bool, said: int, router_class: type[ReplicaRouter]
 ) -> None:
     settings.INSTALLED_APPS = [each for each in settings.INSTALLED_APPS if installed or each != "multidb"]
-    router_class()
-    router_class()
+    for _ in range(2):
+        router_class().db_for_write(Post)
     assert len([line for line in lines(caplog) if line.startswith('"multidb" is not in INSTALLED_APPS')]) == said
+
+
+def test_nothing_is_said_of_the_app_where_nothing_is_routed(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """As by who imports the library, which makes a router for managers."""
+    settings.INSTALLED_APPS = [each for each in settings.INSTALLED_APPS if each != "multidb"]
+    PinningReplicaRouter()
+    ReplicaRouter()
+    assert lines(caplog) == []
+
+
+def test_a_router_of_a_project_s_own_begins_all_that_it_is_derived_from() -> None:
+    class Begun:
+        def __init__(self) -> None:
+            self.is_begun = True
+
+    class Ours(PinningReplicaRouter, Begun):
+        pass
+
+    assert Ours().is_begun

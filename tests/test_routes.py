@@ -4,9 +4,10 @@ import threading
 from typing import Any
 
 import pytest
+from django.contrib.sessions.models import Session
 
-from multidb.routes import Answer, Route, Settled, here
-from tests.models import Post
+from multidb.routes import UNDECIDED, Answer, Route, Settled, here
+from tests.models import Book, Post
 
 
 def test_an_answer_is_not_kept_where_something_has_changed_meanwhile() -> None:
@@ -14,12 +15,73 @@ def test_an_answer_is_not_kept_where_something_has_changed_meanwhile() -> None:
     answer = Answer("replica-1", None, Route("replica-1", "replica", Post, "default"))
     changes = settled.changes
     settled.forget()
-    settled.keep(answer, changes)
+    settled.keep(Post, answer, changes)
     assert settled.answers == {}
-    settled.keep(answer, settled.changes)
+    settled.keep(Post, answer, settled.changes)
     assert settled.answers == {Post: answer}
     settled.forget()
     assert settled.answers == {}
+
+
+def test_an_answer_for_any_model_is_not_kept_where_something_has_changed_meanwhile() -> None:
+    settled = Settled()
+    answer = Answer("replica-1", None, Route("replica-1", "replica", Post, "default"))
+    changes = settled.changes
+    settled.forget()
+    settled.keep(Post, answer, changes, is_of_any=True)
+    assert settled.taken_over(Book) is UNDECIDED
+    settled.keep(Post, answer, settled.changes, is_of_any=True)
+    assert settled.taken_over(Book) is answer
+    assert settled.answers == {Post: answer, Book: answer}
+    settled.forget()
+    assert settled.taken_over(Book) is UNDECIDED
+
+
+def test_an_answer_that_another_thread_is_about_to_take_back_is_not_taken_over() -> None:
+    """It has kept one, and has not seen yet that something has changed since it decided."""
+    settled = Settled()
+    answer = Answer("replica-1", None, Route("replica-1", "replica", Post, "default"))
+    before = settled.changes
+    settled.forget()
+    settled.of_any = before, answer
+    assert settled.taken_over(Book) is UNDECIDED
+    assert settled.answers == {}
+
+
+def test_an_answer_stands_for_its_own_model_alone_where_nothing_else_is_said() -> None:
+    settled = Settled()
+    settled.keep(Post, Answer("replica-1", None, Route("replica-1", "replica", Post, "default")), None)
+    assert settled.taken_over(Book) is UNDECIDED
+
+
+def test_an_answer_for_another_model_is_the_same_but_for_the_model() -> None:
+    parts = {name: object() for name in Answer.__slots__}
+    answer = Answer(**{**parts, "route": Route("replica-1", "replica", Post, "default")})
+    other = answer.of(Book)
+    assert other.route == Route("replica-1", "replica", Book, "default")
+    assert all(getattr(other, name) is parts[name] for name in parts.keys() - {"route"})
+
+
+def test_an_answer_that_is_taken_over_is_noted_as_that_of_its_own_model() -> None:
+    settled, notes = Settled(), ([],)
+    settled.keep(
+        Post,
+        Answer("replica-1", None, Route("replica-1", "replica", Post, "default", True), notes),
+        None,
+        is_of_any=True,
+    )
+    taken_over = settled.taken_over(Book)
+    assert taken_over.route == Route("replica-1", "replica", Book, "default", True)
+    assert (taken_over.alias, taken_over.notes) == ("replica-1", notes)
+    assert settled.answers[Book] is taken_over
+
+
+@pytest.mark.parametrize("model", [Session, Book(), "book"], ids=["a session", "an object", "text"])
+def test_not_all_take_over_what_is_decided_for_another(model: Any) -> None:
+    settled = Settled()
+    answer = Answer("replica-1", None, Route("replica-1", "replica", Post, "default"))
+    settled.keep(Post, answer, settled.changes, is_of_any=True)
+    assert settled.taken_over(model) is UNDECIDED
 
 
 def test_each_thread_is_another() -> None:

@@ -6,7 +6,7 @@ from django.db import router
 from multidb import routing
 from multidb.pinning import this_thread_is_pinned
 from multidb.rollout import Mode
-from multidb.routing import Forced
+from multidb.routing import Forced, Scope
 from tests.conftest import REPLICAS
 from tests.models import Post
 
@@ -35,6 +35,26 @@ def test_blocks_end_in_any_order() -> None:
     routing.pop("second")
     assert routing.current() is outer
     routing.pop("never entered")
+    assert routing.current() is outer
+
+
+def test_a_request_ends_and_the_one_around_it_goes_on() -> None:
+    """Also where it has begun no routing of its own."""
+
+    class Ending(routing.Routing):
+        has_ended = False
+
+        def end(self) -> None:
+            self.has_ended = True
+
+    outer, inner = (Scope(Ending()) for _ in range(2))
+    routing.resume(outer)
+    routing.end(outer)
+    assert not outer.routing.has_ended
+    routing.resume(inner)
+    routing.end(outer)
+    assert inner.routing.has_ended
+    assert not outer.routing.has_ended
     assert routing.current() is outer
 
 

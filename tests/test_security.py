@@ -48,6 +48,13 @@ def test_one_client_s_cookie_pins_another_that_is_given_it() -> None:
     assert Client().get("/read", HTTP_COOKIE=f"{pinning_cookie()}={cookie}").json()["reason"] == "pinned"
 
 
+def test_a_second_cookie_of_the_name_hides_the_first(client: Client) -> None:
+    """The site sees the last one of a name: so an attacker who can plant one can also hide one."""
+    client.post("/nothing")
+    both = f"{pinning_cookie()}={client.cookies[pinning_cookie()].value}; {pinning_cookie()}=none"
+    assert Client().get("/read", HTTP_COOKIE=both).json()["reason"] == "replica"
+
+
 def test_the_cookie_is_one_that_may_be_called_host(client: Client, settings: Any) -> None:
     settings.MULTIDB_PINNING_COOKIE, settings.MULTIDB_PINNING_COOKIE_SECURE = "__Host-pin", True
     cookie = client.post("/nothing").cookies["__Host-pin"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import Group
 from django.contrib.sessions.models import Session
 from django.db import connections, router, transaction
 from django.http import HttpRequest
@@ -20,7 +21,8 @@ from multidb.pins import Pin, PinStoreUnavailable
 from multidb.request_routing import RequestRouting
 from multidb.routes import Route
 from multidb.routing import Scope
-from tests.conftest import REPLICAS
+from tests import vendor
+from tests.conftest import REPLICAS, Replication
 from tests.models import Book, Post
 
 # In no transaction but those that a test opens.
@@ -96,10 +98,8 @@ def test_of_many_reads_one_is_decided(decisions: list[Any], state: Callable[[], 
     state()
     aliases = {read() for _ in range(10)}
     assert aliases == {alias} if alias else len(aliases) == 1 and aliases < set(REPLICAS)
+    assert aliases == {read(Book), read(Book)}
     assert decisions == [Post]
-    read(Book)
-    read(Book)
-    assert decisions == [Post, Book]
 
 
 def test_with_no_replica_one_is_decided_too(decisions: list[Any], settings: Any) -> None:
@@ -113,7 +113,50 @@ def test_a_session_is_read_from_the_primary_each_time(decisions: list[Any]) -> N
     begin()
     assert [read(Session) for _ in range(3)] == ["default"] * 3
     assert read() in REPLICAS
+    assert read(Session) == "default"
     assert decisions == [Session, Post]
+
+
+def test_of_many_models_each_read_is_noted_as_its_own() -> None:
+    state = begin()
+    noted: list[Route] = []
+    state.note_reads(noted)
+    alias = read()
+    assert {read(Book), read(Group), read(Book)} == {alias}
+    assert [route.model for route in noted] == [Post, Book, Group, Book]
+    assert {(route.alias, route.reason, route.primary) for route in noted} == {(alias, "replica", "default")}
+
+
+def test_of_a_request_that_writes_each_read_is_noted_too() -> None:
+    state = begin(writes=True)
+    noted: list[Route] = []
+    state.note_reads(noted)
+    assert [read(), read(), read(Book)] == ["default"] * 3
+    assert noted == [Route("default", "method", model, "default") for model in (Post, Post, Book)]
+
+
+def test_of_many_models_each_is_decided_where_one_has_a_table_that_pins_nobody(decisions: list[Any]) -> None:
+    state = begin()
+    assert read(Book) in REPLICAS
+    state.observe_write("default", Post._meta.db_table)
+    assert [read(), read(Book), read()] == ["default", read(Book), "default"]
+    assert read(Book) in REPLICAS
+    assert decisions == [Book, Post, Book]
+
+
+def test_another_model_goes_to_the_primary_too_once_a_transaction_is_open() -> None:
+    begin()
+    assert read() in REPLICAS
+    with transaction.atomic():
+        assert read(Book) == "default"
+    assert read(Book) in REPLICAS
+
+
+def test_another_model_is_decided_anew_after_a_write() -> None:
+    state = begin()
+    assert read() in REPLICAS
+    state.observe_write("default", None)
+    assert read(Book) == "default"
 
 
 @pytest.mark.parametrize(
@@ -291,11 +334,13 @@ class TestAUserWhoIsKnownOnlyLater:
         assert read() == "default"
 
 
-async def test_on_an_event_loop_one_is_decided(decisions: list[Any]) -> None:
-    """No task can open a transaction there."""
+async def test_on_an_event_loop_each_is_decided_until_a_thread_has_found_a_replica(decisions: list[Any]) -> None:
+    """No task can open a transaction there, nor ask a replica."""
     begin()
-    assert len({read() for _ in range(3)}) == 1
-    assert decisions == [Post]
+    [replica] = {read() for _ in range(4)}
+    assert await sync_to_async(read)() == replica
+    assert {read() for _ in range(3)} == {replica}
+    assert decisions == [Post] * 6
 
 
 async def test_each_is_where_tasks_may_open_transactions(decisions: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,11 +371,61 @@ def test_what_may_be_otherwise_at_the_next_read_is_decided_each_time(decisions: 
     assert decisions == [Post] * 3
 
 
-def test_a_pin_with_a_position_is_compared_with_the_replica_each_time(decisions: list[Any], settings: Any) -> None:
-    settings.MULTIDB_PINNING_UNTIL = "replayed"
-    begin(Store(Pin.on({"default": {"posts": "F" * 16}}, 2**33)))
-    assert [read() for _ in range(3)] == ["default"] * 3
-    assert decisions == [Post] * 3
+class TestAPinWithAPosition:
+    @pytest.fixture(autouse=True)
+    def _replayed(self, replication: Replication, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        settings.MULTIDB_PINNING_UNTIL = "replayed"
+        vendor.use(monkeypatch)
+
+    def begin(self, position: str, knows_clients: bool = False) -> RequestRouting:
+        return begin(Store(Pin.on({"default": {"posts": position}}, 2**33), knows_clients=knows_clients))
+
+    def test_while_no_replica_has_replayed_it_one_read_is_decided(self, decisions: list[Any]) -> None:
+        self.begin("F" * 16)
+        assert [read(), read(Book), read()] == ["default"] * 3
+        assert decisions == [Post]
+        assert len(vendor.asked) == len(REPLICAS)
+
+    @pytest.mark.parametrize("knows_clients", [False, True])
+    def test_when_a_replica_has_replayed_it_one_read_is_decided(
+        self, decisions: list[Any], knows_clients: bool
+    ) -> None:
+        self.begin("0" * 16, knows_clients=knows_clients)
+        assert {read(), read(Book)} == {read()} < set(REPLICAS)
+        assert decisions == [Post]
+
+    def test_a_pin_that_another_thread_has_replaced_meanwhile_settles_nothing(self) -> None:
+        state = begin()
+        assert not state._is_final(Route("default", "pinned", Post, "default"))
+
+    async def test_on_an_event_loop_where_no_replica_can_be_asked_nothing_is_settled(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.begin("0" * 16)
+        for alias in REPLICAS:
+            monkeypatch.setattr(connections[alias], "connection", None)
+        assert read() == "default"
+        assert await sync_to_async(read)() in REPLICAS
+
+    @pytest.mark.parametrize("knows_clients", [False, True])
+    def test_over_another_connection_it_is_decided_again(self, decisions: list[Any], knows_clients: bool) -> None:
+        """Which may lead to another server."""
+        self.begin("0" * 16, knows_clients=knows_clients)
+        replica = read()
+        connections[replica].close()
+        assert read() == replica
+        connections[replica].close()
+        connections[replica].ensure_connection()
+        assert [read(Book), read()] == [replica] * 2
+        assert decisions == [Post, Post, Book, Post]
+        assert len(vendor.asked) == 3
+
+    def test_a_user_who_is_known_only_later_is_looked_up(self) -> None:
+        state = begin(Store(Pin.on({"default": {"posts": "0" * 16}}, 2**33), knows_clients=True))
+        assert read() in REPLICAS
+        state._store._pin = PINNED
+        vars(state._request)["user"] = SimpleNamespace(pk="42")
+        assert read() == "default"
 
 
 def test_the_reasons_that_are_noted_are_those_of_the_rules() -> None:

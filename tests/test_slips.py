@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django import VERSION
 
-from tests.blocks import ROOT, blocks
+from tests.blocks import ROOT, block, blocks
 from tests.boards import READY_SECONDS
-from tests.test_tutorial import PAGE
+from tests.test_tutorial import PAGE, replication
 
 SESSIONS = '"django.contrib.sessions.middleware.SessionMiddleware"'
 PLACE = f"MIDDLEWARE.index({SESSIONS}) + 1"
@@ -19,6 +20,23 @@ OURS = re.compile(r"MIDDLEWARE\.insert\(.*?\n\)\n", re.DOTALL)
 REMOTE_USER_SECOND = 'MIDDLEWARE.insert(1, "django.contrib.auth.middleware.RemoteUserMiddleware")'
 REDIS = ":6379/0"
 NOBODY_LISTENS = ":1/0"
+SILENCE = "System check identified no issues (0 silenced)."
+FORGOTTEN = '"multidb" is not in INSTALLED_APPS'
+# As where they are not installed.
+WITHOUT_REDIS = """
+import sys
+
+
+class Missing:
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] in ("redis", "django_redis"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+sys.meta_path.insert(0, Missing)
+"""
+IN_A_SHELL = "from notes.models import Note; Note.objects.first()"
+IN_A_REQUEST = "from django.test import Client; Client(raise_request_exception=False).get('/', HTTP_HOST='localhost')"
 
 
 class Site:
@@ -73,6 +91,14 @@ SLIPS = {
         lambda text: OURS.sub("", text),
         ["multidb.W004", "nobody is pinned", "Add multidb.middleware.PinningRouterMiddleware to MIDDLEWARE"],
     ),
+    "the middleware is misspelt": (
+        replaced("middleware.PinningRouterMiddleware", "middleware.PinningRouterMiddelware"),
+        [
+            "multidb.W004",
+            "MIDDLEWARE has 'multidb.middleware.PinningRouterMiddelware'",
+            "did you mean multidb.middleware.PinningRouterMiddleware?",
+        ],
+    ),
     "the middleware is before the sessions": (
         replaced(PLACE, "0"),
         ["multidb.W037", "before SessionMiddleware", "Put multidb.middleware.PinningRouterMiddleware after it"],
@@ -91,7 +117,7 @@ SLIPS = {
     ),
     "the middleware is added twice": (
         added("MIDDLEWARE.append('multidb.middleware.PinningRouterMiddleware')"),
-        ["multidb.W041", "more than once", "Leave the one that is right after SessionMiddleware"],
+        ["multidb.W041", "more than once", "Take out all but one, and have that right after SessionMiddleware"],
     ),
     "the alias of a replica is misspelt": (
         replaced('REPLICA_DATABASES = ["replica-1", "replica-2"]', 'REPLICA_DATABASES = ["replica-1", "replcia-2"]'),
@@ -119,6 +145,16 @@ def test_the_check_says_what_mends_it(slip: str, tmp_path: Path) -> None:
     site.slip(change)
     said = site.says("check")
     assert [word for word in words if word not in said] == [], said
+
+
+def test_replicas_that_were_not_copied_lack_the_table_as_the_page_says_until_they_are(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    for command in (["makemigrations", "notes"], ["migrate"]):
+        site.says(*command)
+    [seen] = re.findall(r"`(no such table: \w+)`", (ROOT / PAGE).read_text())
+    assert seen in site.says("shell", "-c", IN_A_REQUEST)
+    subprocess.run(["bash", "-c", f"{replication()}\nreplicate"], cwd=tmp_path, check=True)
+    assert "no such table" not in site.says("shell", "-c", IN_A_REQUEST)
 
 
 def test_a_middleware_before_the_sessions_stops_a_site_that_keeps_pins_in_them(tmp_path: Path) -> None:
@@ -150,13 +186,58 @@ def test_a_redis_whose_address_has_no_scheme_is_named_with_its_cache(tmp_path: P
     assert "Mend 'pins' in CACHES" in said
 
 
-def test_an_app_that_is_forgotten_is_named_in_the_log_when_there_is_something_to_route(tmp_path: Path) -> None:
-    """Nothing checks the settings then, and a middleware may be forgotten too."""
-    site = Site(tmp_path)
+def test_packages_for_redis_that_are_missing_are_named_where_the_page_says_so(tmp_path: Path) -> None:
+    """Django fails before a check of ours is shown, but where no other is asked for."""
+    site = Site(tmp_path, "redis")
+    (tmp_path / "mysite" / "__init__.py").write_text(WITHOUT_REDIS)
+    for command in (["check"], ["migrate"], ["runserver", "--noreload"]):
+        assert site.says(*command).endswith(" ".join(block("docs/stores.md", "missing packages").split()))
+    said = site.says("check", "--tag", "multidb")
+    assert "multidb.E024" in said
+    for words in (said, site.says("multidb_status")):
+        assert "Install django-multidb-pinning[redis]" in words
+
+
+def forget_the_app(site: Site) -> None:
+    """And the middleware, which would be no help: nothing checks the settings then."""
     site.slip(lambda text: OURS.sub("", text) + "\nINSTALLED_APPS.remove('multidb')\n")
+
+
+@pytest.mark.skipif(VERSION >= (6, 1), reason="from Django 6.1 on, a check that names no database asks about them all")
+def test_a_check_of_no_database_cannot_say_that_the_app_is_forgotten(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    forget_the_app(site)
+    assert site.says("check") == SILENCE
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["check", "--database", "default"], ["migrate"], ["shell", "-c", IN_A_SHELL], ["shell", "-c", IN_A_REQUEST]],
+    ids=" ".join,
+)
+def test_an_app_that_is_forgotten_is_named_when_something_is_routed(command: list[str], tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    forget_the_app(site)
+    said = site.says(*command)
+    assert said.count(FORGOTTEN) == 1, said
+
+
+def test_an_app_that_is_forgotten_is_named_by_routers_that_were_made_before_apps_were_loaded(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    forget_the_app(site)
+    with (tmp_path / "notes" / "__init__.py").open("a") as file:
+        file.write("from django.db import router\n\nassert len(router.routers) == 1\n")
     said = site.says("migrate")
-    assert '"multidb" is not in INSTALLED_APPS' in said, said
+    assert said.count(FORGOTTEN) == 1, said
+
+
+@pytest.mark.skipif(VERSION < (6, 1), reason="before Django 6.1, a check that names no database asks about none")
+def test_a_check_names_an_app_that_is_forgotten(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    forget_the_app(site)
+    said = site.says("check")
+    assert said.count(FORGOTTEN) == 1, said
 
 
 def test_without_a_slip_there_is_nothing_to_say(tmp_path: Path) -> None:
-    assert Site(tmp_path).says("check") == "System check identified no issues (0 silenced)."
+    assert Site(tmp_path).says("check") == SILENCE

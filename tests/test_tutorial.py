@@ -25,6 +25,9 @@ INSTALL_SECONDS = 600
 # What the first terminal prints in a line of its own when all that was typed is done.
 DONE = "Done, says the reader's shell."
 
+# Who reads this stops what runs in the second terminal.
+STOP = "Stop the site"
+
 
 class Reader:
     """Somebody with two terminals who does what the page says, on ports that are free here."""
@@ -62,6 +65,8 @@ class Reader:
     def follow(self, found: Block) -> None:
         """Do what the marker of ``found`` says is to be done with it."""
         what, _, name = found.marker.partition(":")[0].partition(" ")
+        if STOP in _said_before(found):
+            self._stop()
         text = found.text.replace("127.0.0.1:8000", f"127.0.0.1:{self._port}")
         text = text.replace("127.0.0.1:6379", f"127.0.0.1:{self._redis_port}")
         if what == "run":
@@ -69,6 +74,7 @@ class Reader:
         elif what == "output":
             assert _any_replica(self._said) == _any_replica(text), f"{found.page}:{found.line}"
         elif what == "serve":
+            assert self._server is None, f"{found.page}:{found.line}: nothing says to stop the site that runs."
             self._serve(text.replace("runserver", f"runserver 127.0.0.1:{self._port}"))
         else:
             assert what in ("write", "append"), found.marker
@@ -98,8 +104,7 @@ class Reader:
         return Path(self.type("pwd").strip())
 
     def _serve(self, text: str) -> None:
-        """In the second terminal: stop what runs there, and start it anew."""
-        self._stop()
+        """Start the site, in the second terminal."""
         activated = text if "activate" in text else f". .venv/bin/activate\n{text}"
         self._server = subprocess.Popen(
             ["bash", "-c", activated], cwd=self.working_folder, env=self._environment(), start_new_session=True
@@ -173,7 +178,9 @@ def test_it_ends_in_a_working_site_with_each_store(
     """Every line is run, every file written, and what the page shows is what is printed."""
     shutil.copytree(begun, tmp_path, symlinks=True, dirs_exist_ok=True)
     activate = _environment_of(tmp_path) / "bin" / "activate"
-    activate.write_text(activate.read_text().replace(str(begun), str(tmp_path)))  # It names its folder.
+    names_its_folder = activate.read_text()
+    assert str(begun) in names_its_folder
+    activate.write_text(names_its_folder.replace(str(begun), str(tmp_path)))
     with Reader(tmp_path, wheels, request.getfixturevalue("redis_port") if store == "redis" else None) as reader:
         reader.type(_left_behind())
         reader.follow(next(found for found in _common()[::-1] if found.marker == "serve"))
@@ -212,10 +219,21 @@ def _of(store: str) -> list[Block]:
     return [found for found in blocks(PAGE) if found.marker.endswith(f": {store}")]
 
 
+def _said_before(found: Block) -> str:
+    """The text between the block before ``found`` and that."""
+    lines = (ROOT / found.page).read_text().splitlines()
+    ends = [each.line + len(each.text.splitlines()) + 1 for each in blocks(found.page) if each.line < found.line]
+    return "\n".join(lines[max(ends, default=0) : found.line - 1])
+
+
 def _left_behind() -> str:
     """What the first terminal has of what was typed into it: its folder, its environment, its function."""
-    replicate = next(line for found in _common() for line in found.text.splitlines() if line.startswith("replicate()"))
-    return f"cd notes-site\n. .venv/bin/activate\n{replicate}"
+    return f"cd notes-site\n. .venv/bin/activate\n{replication()}"
+
+
+def replication() -> str:
+    """The line that makes the command ``replicate``."""
+    return next(line for found in _common() for line in found.text.splitlines() if line.startswith("replicate()"))
 
 
 def _any_replica(text: str) -> str:

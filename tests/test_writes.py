@@ -26,8 +26,9 @@ from multidb import routing
 from multidb.backends import get_pin_store
 from multidb.pinning import db_read, db_write, use_primary_db
 from multidb.routing import OUTSIDE, Scope
+from multidb.writes import watch_connections
 from tests import views
-from tests.conftest import REPLICAS, Replication
+from tests.conftest import REPLICAS, Replication, use_store
 from tests.models import Book, PinRow, Post, Shelf
 
 pytestmark = [
@@ -85,7 +86,17 @@ def set_of(user: User, **values: object) -> None:
 
 INSERT = "INSERT INTO tests_post (text) VALUES (%s)"
 INSERT_UNIQUE = "INSERT INTO tests_pinrow (client, text) VALUES (%s, '')"
+UPDATE = "UPDATE tests_post SET text = 'new' WHERE text = %s"
 DELETE = "DELETE FROM tests_post WHERE text = %s"
+
+# A deleted row stays, and is not told of.
+SOFT_DELETE = """
+CREATE TRIGGER soft_delete BEFORE DELETE ON tests_post
+BEGIN
+    UPDATE tests_post SET text = 'deleted' WHERE id = OLD.id;
+    SELECT RAISE(IGNORE);
+END
+"""
 
 # Each changes the posts.
 WRITES: dict[str, Callable[[], object]] = {
@@ -118,8 +129,8 @@ READS: dict[str, Callable[[], object]] = {
     "get_or_create of what is there": lambda: PinRow.objects.get_or_create(client="known"),
     "update of no row": lambda: Post.objects.filter(text="nobody's").update(text="new"),
     "delete of no row": lambda: Post.objects.filter(text="nobody's").delete(),
-    "execute on no row": lambda: execute(DELETE, "nobody's"),
-    "executemany on no row": lambda: execute_many(DELETE, ("nobody's",), ("nowhere's",)),
+    "execute on no row": lambda: execute(UPDATE, "nobody's"),
+    "executemany on no row": lambda: execute_many(UPDATE, ("nobody's",), ("nowhere's",)),
     "insert that is ignored": lambda: PinRow.objects.bulk_create([PinRow(client="known")], ignore_conflicts=True),
 }
 
@@ -146,6 +157,7 @@ OTHERS: dict[str, Callable[[], object]] = {
     "user": lambda: User.objects.create_user("bob"),
     "groups": lambda: ada().groups.clear(),
     "readers": lambda: Book.objects.using("default").get().readers.add(old()),
+    "soft delete": lambda: execute(DELETE, "old"),
     "text by itself": lambda: execute("UPDATE tests_post SET text = text || %s WHERE id = id", "!"),
 }
 
@@ -272,6 +284,17 @@ class TestTrigger:
 
     def test_a_change_of_the_schema_pins_although_it_counts_no_rows(self, client: Client) -> None:
         assert pinned(client.get("/do/schema")) == {"default"}
+
+    def test_a_delete_that_a_trigger_makes_an_update_pins(self, client: Client) -> None:
+        """Though it counts no rows."""
+        execute(SOFT_DELETE)
+        try:
+            response = client.get("/do/soft delete")
+        finally:
+            execute("DROP TRIGGER soft_delete")
+        assert texts() == ["deleted"]
+        assert response.json()["after"]["reason"] == "wrote"
+        assert pinned(response) == {"default"}
 
     @pytest.mark.parametrize("how", REFUSED)
     def test_what_the_database_refuses_pins_nobody(self, client: Client, how: str) -> None:
@@ -452,3 +475,41 @@ class TestIgnored:
         settings.MULTIDB_PINNING_IGNORE = ["sessions", label]
         with pytest.raises(ImproperlyConfigured, match=f"MULTIDB_PINNING_IGNORE names {label!r}"):
             client.get("/do/create")
+
+
+def test_a_connection_that_is_open_already_is_watched_too(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of an app which is listed before ours and asks when Django starts."""
+    connection = connections["default"]
+    monkeypatch.setattr(connection, "execute_wrappers", [])
+    monkeypatch.delitem(vars(connection), "_multidb_watched")
+    watch_connections()
+    assert pinned(client.get("/do/create")) == {"default"}
+    wrappers = list(connection.execute_wrappers)
+    watch_connections()
+    assert connection.execute_wrappers == wrappers
+
+
+def test_what_a_store_writes_to_find_a_pin_is_no_write_of_the_client(
+    request: pytest.FixtureRequest, client: Client
+) -> None:
+    """As the database cache that deletes a pin which has run out: that would make another, without an end."""
+    use_store(request, "database cache", keys=["authorization"])
+    token = {"Authorization": "Token ada"}
+    assert pinned(client.get("/do/create", headers=token)) == {"default"}
+    execute("UPDATE pins SET expires = '2020-01-01 00:00:00' WHERE cache_key LIKE '%%authorization%%'")
+    client.cookies.clear()
+    response = client.get("/read", headers=token)
+    assert response.json()["reason"] == "replica"
+    assert not response.cookies
+
+
+def key_that_writes(request: HttpRequest) -> str:
+    """As one that makes a user who comes for the first time."""
+    return str(PinRow.objects.get_or_create(client="new")[0].pk)
+
+
+def test_what_a_project_s_own_key_function_writes_is_a_write_of_the_client(
+    request: pytest.FixtureRequest, client: Client
+) -> None:
+    use_store(request, "file cache", keys=[f"{__name__}.key_that_writes"])
+    assert pinned(client.get("/read")) == {"default"}

@@ -1,4 +1,4 @@
-"""The database of the sites that need no server: one SQLite file, which is primary and replicas in one."""
+"""The databases of the sites: one SQLite file, which is primary and replicas in one, or PostgreSQL and its standbys."""
 
 import tempfile
 from collections.abc import Iterator
@@ -6,6 +6,8 @@ from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from servers.postgresql import PostgresCluster
 
 from costs.subjects import PLAIN
 from costs.workers import started
@@ -20,6 +22,21 @@ def sqlite(replicas: int = REPLICAS) -> Iterator[dict[str, Any]]:
         path = Path(directory) / "pages.sqlite3"
         path.write_bytes(_filled())
         yield dict.fromkeys(aliases(replicas), _entry(path))
+
+
+@contextmanager
+def postgresql(standbys: int) -> Iterator[dict[str, Any]]:
+    """``DATABASES`` for a primary and ``standbys``, which have replayed how it was filled, to the end of the block."""
+    with PostgresCluster(standbys) as cluster, ExitStack() as stack:
+        servers = [cluster.primary, *cluster.standbys]
+        databases = {
+            alias: {**server.django_settings(), "CONN_MAX_AGE": None}
+            for alias, server in zip(aliases(standbys), servers, strict=True)
+        }
+        started(stack, PLAIN, PLAIN.settings(databases)).ask("costs.pages.fill")
+        for standby in cluster.standbys:
+            standby.wait_until_replayed(cluster.primary)
+        yield databases
 
 
 def aliases(replicas: int) -> list[str]:

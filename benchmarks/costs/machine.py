@@ -6,11 +6,16 @@ import re
 import shutil
 import subprocess
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import django
 
+from costs.environment import REPOSITORY
 from costs.peers import GUNICORN
+
+# Of these the library calls much, or a page's queries do.
+PACKAGES = ("psycopg", "redis", "django-redis")
 
 # Each program, and what to look for in what it says of its version.
 PROGRAMS = {
@@ -22,13 +27,14 @@ PROGRAMS = {
 
 
 def machine() -> str:
-    """The processors, the versions and the date, in a line."""
+    """The processors, the versions, the commit and the date, in a line."""
     versions = [f"Python {platform.python_version()}", f"Django {django.__version__}"]
+    versions += [f"{package} {version(package)}" for package in PACKAGES]
     versions += [f"{name} {_version(*program) or 'missing'}" for name, program in PROGRAMS.items()]
     versions.append(f"gunicorn {_gunicorn() or 'missing'}")
-    return (
-        f"{os.cpu_count()} processors ({_processor()}), {', '.join(versions)}, {datetime.now().astimezone():%Y-%m-%d}."
-    )
+    versions.append(f"commit {_commit() or 'unknown'}")
+    today = datetime.now().astimezone()
+    return f"{os.cpu_count()} processors ({_processor()}), {', '.join(versions)}, {today:%Y-%m-%d}."
 
 
 def _processor() -> str:
@@ -45,6 +51,15 @@ def _version(program: str, pattern: str) -> str | None:
     said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
     versions = re.findall(pattern, said.stdout + said.stderr)
     return versions[0] if versions else None
+
+
+def _commit() -> str | None:
+    """What is measured, with ``-dirty`` where files differ from that."""
+    command = ["git", "-C", str(REPOSITORY), "describe", "--always", "--abbrev=10", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None  # The files were copied here without their history.
 
 
 def _places() -> list[str]:

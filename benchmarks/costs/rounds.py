@@ -1,7 +1,7 @@
 """Measure by turns, so that what else the machine does meanwhile falls on all alike."""
 
 from collections.abc import Callable, Mapping
-from statistics import median
+from statistics import median, quantiles
 
 
 class Figures:
@@ -16,6 +16,12 @@ class Figures:
     def ratio(self, name: str, to: str) -> float:
         """The median of the rounds' ratios, which were measured side by side."""
         return median(each[name] / each[to] for each in self._rounds)
+
+    def middle_ratios(self, name: str, to: str) -> tuple[float, float]:
+        """Between which two the ratios of half of the rounds are: the first and the third quartile."""
+        ratios = [each[name] / each[to] for each in self._rounds]
+        first, _, third = quantiles(ratios, n=4, method="inclusive") if len(ratios) > 1 else ratios * 3
+        return first, third
 
     def difference(self, name: str, to: str) -> float:
         """The median of the rounds' differences."""

@@ -23,14 +23,14 @@ def declare_new() -> None:
     get_pin_store().declare_new()
 
 
-def save_pins(first: int, count: int, key: str, has_position: bool) -> None:
-    """Save pins of ``count`` clients, the first with the number ``first``, each under its one ``key``.
+def save_pins(first: int, count: int, keys: list[str], has_position: bool) -> None:
+    """Save pins of ``count`` clients, the first with the number ``first``, each under its ``keys``.
 
     With the commands of the store's own write path, of many clients in one round trip.
     """
     client = get_pin_store()._client()
     commands = []
-    for debt in _debts(first, count, key, has_position):
+    for debt in _debts(first, count, keys, has_position):
         commands.append(_merge(debt))
         if len(commands) == BATCH:
             client.answers(commands)
@@ -38,13 +38,14 @@ def save_pins(first: int, count: int, key: str, has_position: bool) -> None:
     client.answers(commands)
 
 
-def _debts(first: int, count: int, key: str, has_position: bool) -> Iterator[Debt]:
+def _debts(first: int, count: int, keys: list[str], has_position: bool) -> Iterator[Debt]:
     store = get_pin_store()
     for number in range(first, first + count):
         until = time.time() + conf.pinning_seconds
         pin = Pin.on({"default": POSITION if has_position else None}, until)
-        name = store._key(key, _request(number), settings.SECRET_KEY)
-        yield Debt(name, pin.encode(), int(until * 1000))
+        for key in keys:
+            name = store._key(key, _request(number), settings.SECRET_KEY)
+            yield Debt(name, pin.encode(), int(until * 1000))
 
 
 def _request(number: int) -> SimpleNamespace:

@@ -95,11 +95,11 @@ def _read(calls: int) -> None:
         router.db_for_read(Page)
 
 
-def _routing(kind: str) -> Task:
+def _routing(kind: str, view: Callable[[Any], HttpResponse] = pages.routed) -> Task:
     """Requests as far as routing has a part in them: the middleware, and a view that makes no query."""
 
     def run(calls: int, made: int) -> float:
-        return _served(in_middleware(pages.routed), _wsgi_requests(kind, "routed", made)[:calls])
+        return _served(in_middleware(view), _wsgi_requests(kind, "routed", made)[:calls])
 
     return run
 
@@ -113,22 +113,12 @@ def _handled(kind: str) -> Task:
     return run
 
 
-def _arouting(kind: str) -> Task:
-    """The async twin of ``_routing``."""
-
-    def run(calls: int, made: int) -> float:
-        requests = _wsgi_requests(kind, "arouted", made)[:calls]
-        return _event_loop().run_until_complete(_aserved(in_middleware(pages.arouted), requests))
-
-    return run
-
-
-def _ahandled(kind: str, path: str) -> Task:
+def _ahandled(kind: str) -> Task:
     """The async twin of ``_handled``."""
 
     def run(calls: int, made: int) -> float:
         headers = headers_of(kind)
-        requests = [asgi_request(METHODS[kind], path, **headers) for _ in range(made)][:calls]
+        requests = [asgi_request(METHODS[kind], "arouted", **headers) for _ in range(made)][:calls]
         return _event_loop().run_until_complete(_aserved(_asgi_handler().get_response_async, requests))
 
     return run
@@ -156,11 +146,10 @@ TASKS: dict[str, Task] = {"read": _reads("reading"), "pinned read": _reads("pinn
 for _kind in METHODS:
     TASKS |= {
         f"routing of a {_kind} request": _routing(_kind),
-        f"async routing of a {_kind} request": _arouting(_kind),
+        f"routing of a {_kind} request for many models": _routing(_kind, pages.routed_many),
         f"{_kind} request": _all(_kind),
         f"{_kind} request without queries": _handled(_kind),
-        f"async {_kind} request without queries": _ahandled(_kind, "arouted"),
-        f"async {_kind} request that reads in a thread": _ahandled(_kind, "arouted-in-thread"),
+        f"async {_kind} request without queries": _ahandled(_kind),
     }
 
 

@@ -7,22 +7,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from contextlib import closing
 from functools import partial
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from servers.postgresql import PostgresCluster
 from servers.processes import HOST, Workspace
 
-from costs.databases import aliases
+from costs.databases import postgresql
 from costs.options import Options
 from costs.peers import GUNICORN
 from costs.report import Row, Table, Unavailable
 from costs.rounds import Figures, interleaved
 from costs.subjects import OURS, PLAIN, PREDECESSOR, Subject
-from costs.workers import started, surroundings
+from costs.workers import surroundings
 
 # Many short ones: what else the machine does changes from second to second.
 ROUNDS = 15
@@ -51,9 +50,7 @@ def tables(options: Options) -> list[Table]:
     if not GUNICORN.is_installed:
         raise Unavailable("gunicorn is not installed.")
     subjects = [subject for subject in (OURS, PREDECESSOR, PLAIN) if not subject.peer or subject.peer.is_installed]
-    with PostgresCluster(STANDBYS) as cluster, closing(Workspace()) as workspace:
-        databases = _databases(cluster)
-        _fill(cluster, databases)
+    with postgresql(STANDBYS) as databases, closing(Workspace()) as workspace:
         sites = {subject: subject.settings(databases) for subject in subjects}
         sites[ON_STANDBY] = ON_STANDBY.settings({"default": databases["replica-1"]})
         pages = {subject.name: _serve(workspace, subject, settings) for subject, settings in sites.items()}
@@ -77,21 +74,6 @@ def _row(figures: Figures, names: list[str]) -> Row:
     cells = [f"{figures.median(name):.0f}" for name in names]
     target = f"at least {LEAST_TIMES} x no routing"
     return Row("requests per second", cells, f"{ratio:.3f}", target, round(ratio, 3) >= LEAST_TIMES)
-
-
-def _databases(cluster: PostgresCluster) -> dict[str, Any]:
-    servers = [cluster.primary, *cluster.standbys]
-    return {
-        alias: {**server.django_settings(), "CONN_MAX_AGE": None}
-        for alias, server in zip(aliases(STANDBYS), servers, strict=True)
-    }
-
-
-def _fill(cluster: PostgresCluster, databases: Mapping[str, Any]) -> None:
-    with ExitStack() as stack:
-        started(stack, PLAIN, PLAIN.settings(databases)).ask("costs.pages.fill")
-    for standby in cluster.standbys:
-        standby.wait_until_replayed(cluster.primary)
 
 
 def _serve(workspace: Workspace, subject: Subject, settings: Mapping[str, Any]) -> str:

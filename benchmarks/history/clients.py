@@ -10,6 +10,7 @@ from time import monotonic, sleep
 from urllib.parse import urlencode
 
 from servers.processes import POLL_SECONDS
+from workload.project import LONGEST_SECONDS
 
 from history.operations import Operation, Outcome
 from history.workers import Worker
@@ -22,8 +23,8 @@ COOKIE_KINDS = [kind for kind, (keeps_cookies, _, _) in KINDS.items() if keeps_c
 # The shares of operations that write: of a client that writes often, of one that does now and then, and seldom.
 WRITES = (0.2, 0.03, 0.005)
 
-# Nobody waits longer for an answer.
-PATIENCE = 10
+# Nobody waits longer for an answer, of which a connection and a query may take the longest each.
+PATIENCE = 3 * LONGEST_SECONDS
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 

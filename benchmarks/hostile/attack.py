@@ -23,9 +23,8 @@ from multidb.pins import Pin
 # How much a visit takes at most, however long what it sends. It is what has been seen, and a count of the steps comes
 # to the same. Most hashes are those of a write to a store that does not merge: two keys to look for a pin that is
 # there and two to write, the signature of the session, that of the cookie that came and that of the cookie that goes.
-# A read asks Redis for three keys and the marker at once. The queries are those of a session that is saved: it is
-# loaded twice, a transaction begins, and it is written.
-LIMITS = {"HMACs": 7, "Redis round trips": 1, "Redis commands": 4, "queries": 4}
+# A read asks Redis for three keys and the marker at once. The queries are those of a session that the pin is put into.
+LIMITS = {"HMACs": 7, "Redis round trips": 1, "Redis commands": 4, "queries": 2}
 
 # The two keys that are looked for, and the cookie that came, are hashed with the old secret as well; sessions either
 # have no signature here, or one but no key. Redis is asked for two more keys.

@@ -15,6 +15,9 @@ from fakeredis import FakeRedisConnection
 
 from hostile import standstill
 from multidb import positions, routing
+from multidb.backends import get_pin_store
+from multidb.backends.session import SessionPinStore
+from multidb.backends.session_row import has_row
 from multidb.middleware import READ_ONLY_METHODS
 
 # So that no pin runs out while the inputs last.
@@ -97,8 +100,12 @@ def read(request: HttpRequest) -> HttpResponse:
     from django.contrib.auth.models import Permission
 
     seen[:] = [request]
-    if request.method not in READ_ONLY_METHODS and settings.MULTIDB_PINNING_TRIGGER == "write":
-        Permission.objects.filter(pk=1).update(name="")
+    if request.method not in READ_ONLY_METHODS:
+        if settings.MULTIDB_PINNING_TRIGGER == "write":
+            Permission.objects.filter(pk=1).update(name="")
+        keeps_pins = isinstance(get_pin_store(), SessionPinStore) and not has_row(request.session)
+        if keeps_pins and "_auth_user_id" in request.session:
+            request.session["visits"] = 1  # Else no pin is put into it.
     routes = []
     routing.current().routing.note_reads(routes)
     router.db_for_read(Permission)

@@ -1,5 +1,6 @@
 """The time line as the page draws it, and the same in words."""
 
+import math
 from collections import Counter
 from typing import NamedTuple
 
@@ -15,11 +16,15 @@ ROW = 50
 
 TICKS = (30, 20, 10, 0)
 
+# What a number is as wide as, on the narrowest page.
+LABEL_SECONDS = 2.5
+
 MEANINGS = {
     "current": "it had every post",
     "stale": "it lacked a post",
-    "needed": "every replica lacked a post",
+    "needed": "every replica that was up lacked a post",
     "avoidable": "a replica had every post, too",
+    "unpinned": "no replica was up",
 }
 
 
@@ -52,7 +57,7 @@ def drawing(seen: Seen) -> str:
         "height": bottom + ROW,
         "seconds": WINDOW_SECONDS,
         "ticks": [(_x(tick), f"{tick} s ago" if tick else "now") for tick in TICKS],
-        "writes": [Mark(_x(seen.age(write.at)), rows[DEFAULT_DB_ALIAS], f"#{write.number}") for write in seen.writes],
+        "writes": _posts(seen, rows[DEFAULT_DB_ALIAS]),
         "lacks": [_band(seen, lack, rows[lack.alias]) for lack in seen.lacks],
         "arrivals": [
             Mark(_x(seen.age(lack.until)), rows[lack.alias], f"{lack.alias} has post #{lack.number} from now on")
@@ -73,7 +78,8 @@ def table(seen: Seen) -> str:
 def summary(seen: Seen) -> str:
     """What was written and read, and what pinning cost and saved."""
     kinds = Counter(read.kind for read in seen.reads)
-    primary, replica = kinds["needed"] + kinds["avoidable"], kinds["current"] + kinds["stale"]
+    replica = kinds["current"] + kinds["stale"]
+    primary = len(seen.reads) - replica
     return (
         f"In the last {WINDOW_SECONDS:g} seconds: {_count(len(seen.writes), 'post')} and "
         f"{_count(len(seen.reads), 'read')}. Of {_count(primary, 'read')} from the primary, {kinds['avoidable']} "
@@ -96,6 +102,18 @@ def happenings(seen: Seen) -> list[Happening]:
         if lack.until is not None
     ]
     return sorted([*writes, *reads, *arrivals])
+
+
+def _posts(seen: Seen, y: int) -> list[Mark]:
+    """The posts, each with its number where there is room for that before the next one's."""
+    marks: list[Mark] = []
+    labelled = -math.inf
+    for write in reversed(seen.writes):
+        age = seen.age(write.at)
+        has_room = age - labelled >= LABEL_SECONDS
+        labelled = age if has_room else labelled
+        marks.append(Mark(_x(age), y, f"#{write.number}" if has_room else ""))
+    return marks[::-1]
 
 
 def _band(seen: Seen, lack: Lack, y: int) -> Mark:

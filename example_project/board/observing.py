@@ -18,12 +18,12 @@ LONGEST_SQL = 160
 
 REASONS = {
     "replica": "no rule asks for the primary, so the replica of this request answers",
-    "pinned": "the pin store says that this client wrote a moment ago",
+    "pinned": "you wrote a moment ago, here or on another device, as the pin store says",
     "forced": "the code asked for this database; Django's sessions are always read from the primary",
     "method": "the request's method is one that writes, such as POST",
     "wrote": "this request has written, or has declared that it writes",
     "transaction": "a transaction is open on the primary",
-    "store down": "the pin store cannot be reached, so nobody knows who is pinned",
+    "store down": "the pin store cannot tell who is pinned: it is down, new, or has been emptied",
     "no replica": "there is no replica that can be asked",
     "write": "a write: these always go to the primary",
     "by name": "the code named the database with using()",
@@ -32,8 +32,8 @@ REASONS = {
 # What is to be said besides, or in their place, where pins hold until a replica has replayed the write.
 REASONS_UNTIL_REPLAYED = {
     "replica": "no rule asks for the primary, and no pin names a write that this replica has not replayed",
-    "pinned": "the pin store says that this client wrote a moment ago, and no replica has replayed that yet",
-    "position": "multidb asks a replica how much it has replayed, as this client wrote a moment ago",
+    "pinned": "you wrote a moment ago, here or on another device, and no replica has replayed that yet",
+    "position": "multidb asks a replica how much it has replayed, as you wrote a moment ago",
 }
 
 

@@ -75,6 +75,8 @@ def _postgresql(url: str) -> dict[str, object]:
 REPLICA_DATABASES = ["replica-1", "replica-2"]
 DATABASE_ROUTERS = ["multidb.PinningReplicaRouter"]
 
+CSRF_FAILURE_VIEW = "board.views.refuse_old_page"
+
 MULTIDB_PINNING_SECONDS = 15
 MULTIDB_RETRY_SECONDS = 1  # Who mends a replica wants to see it answer.
 

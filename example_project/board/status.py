@@ -42,12 +42,12 @@ def newest_posts() -> dict[str, int | None]:
     return {alias: _newest_post(alias) for alias in settings.DATABASES}
 
 
-def is_on_primary(number: int) -> bool:
-    """Whether the primary has the post ``number``; no if it does not answer."""
+def is_on_primary(number: int) -> bool | None:
+    """Whether the primary has the post ``number``; ``None`` if it does not answer."""
     try:
         return Post.objects.using(DEFAULT_DB_ALIAS).filter(pk=number).exists()
     except Error:
-        return False
+        return None
 
 
 def everything(request: HttpRequest) -> dict[str, object]:

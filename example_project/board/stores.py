@@ -87,7 +87,10 @@ class SwitchedPinStore(PinStore):
     in_use: Choice
 
     def __init__(self, *, using: str) -> None:
-        self.switch(using)
+        try:
+            self.switch(using)
+        except ValueError as error:
+            raise ValueError(f"BOARD_STORE: {error}") from error
 
     @classmethod
     def switch(cls, name: str) -> None:

@@ -6,11 +6,14 @@ Knows nothing of Django, and keeps what it holds in this process.
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 # A pin of 15 seconds and all that it was good for.
 WINDOW_SECONDS = 30.0
+
+# The reasons for which pinning sends a read to the primary. It has no part in the others, such as "no replica".
+PINNING = ("method", "wrote", "pinned", "store down")
 
 # However many posts and pages there are, the page stays small.
 MOST_EVENTS = 200
@@ -27,7 +30,8 @@ class Read(NamedTuple):
     """Posts were read from ``alias``, for a ``reason`` of the router's.
 
     ``kind`` says what became of it. Of a replica: ``"current"``, or ``"stale"`` if it lacked a post. Of the primary:
-    ``"needed"`` if every replica lacked a post, or else ``"avoidable"``.
+    ``"unpinned"`` if pinning has not sent it there, or no replica was up; ``"needed"`` if every replica that was up
+    lacked a post, or else ``"avoidable"``.
     """
 
     at: float
@@ -73,16 +77,22 @@ class Timeline:
         with self._lock:
             self._writes.append(Write(_or_now(at), number))
 
-    def note_read(self, alias: str, reason: str, newest: int, at: float | None = None) -> None:
-        """Posts were read from ``alias`` from the time ``at`` on, the newest of which was number ``newest``."""
+    def note_read(
+        self, alias: str, reason: str, newest: int, at: float | None = None, down: Collection[str] = ()
+    ) -> None:
+        """Posts were read from ``alias`` from the time ``at`` on, the newest of which was number ``newest``, while the
+        replicas ``down`` could not be asked.
+        """
         at = _or_now(at)
         with self._lock:
             before = [write.number for write in self._writes if write.at <= at]
             if alias in self._replicas:
                 self._arrive(alias, newest, at)
                 kind = "stale" if any(number > newest for number in before) else "current"
+            elif reason not in PINNING or not (up := [each for each in self._replicas if each not in down]):
+                kind = "unpinned"
             else:
-                needed = all(any(number not in self._arrivals[each] for number in before) for each in self._replicas)
+                needed = all(any(number not in self._arrivals[each] for number in before) for each in up)
                 kind = "needed" if needed else "avoidable"
             self._reads.append(Read(at, alias, reason, kind))
 

@@ -108,6 +108,13 @@ def show_status(request: HttpRequest) -> JsonResponse:
     return JsonResponse(status.everything(request))
 
 
+def refuse_old_page(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Say what to do, where the token of a page is that of another visitor, or else Django's ``reason``."""
+    if "incorrect" not in reason:
+        return _refusal(reason, status=403)
+    return _refusal("You have signed in or out in another tab. Go back, and try again.", status=403)
+
+
 def _tell_replica(request: HttpRequest, tell: Callable[[str], None]) -> HttpResponse:
     """``tell`` the replica that the form names what to do."""
     alias = request.POST.get("replica")
@@ -125,7 +132,7 @@ def _tell_replica(request: HttpRequest, tell: Callable[[str], None]) -> HttpResp
 def _page(request: HttpRequest, form: PostForm, **response: int) -> HttpResponse:
     posted = _posted(request)
     with request.observed.aside():
-        is_on_primary = posted is not None and status.is_on_primary(posted)
+        is_on_primary = None if posted is None else status.is_on_primary(posted)
         replicas = status.replicas()
     began = time.monotonic()
     posts = list(Post.objects.select_related("author")[:MOST_POSTS])

@@ -7,6 +7,7 @@ from functools import cache
 from django.conf import settings
 from django.db import Error, connections
 
+from board.databases import replication
 from board.models import Post
 from board.observing import Observed
 from board.timeline import Timeline
@@ -23,7 +24,7 @@ def timeline() -> Timeline:
 def note_read(observed: Observed, posts: list[Post], at: float) -> None:
     """``posts``, the newest first, were read from the time ``at`` on."""
     route = observed.route_of(Post)
-    timeline().note_read(route.alias, route.reason, posts[0].pk if posts else 0, at)
+    timeline().note_read(route.alias, route.reason, posts[0].pk if posts else 0, at, replication().broken)
 
 
 def watch() -> None:

@@ -15,7 +15,7 @@ from django.http.response import HttpResponseBase
 from django.utils.asyncio import async_unsafe
 from django.utils.functional import cached_property
 
-from multidb.backends.failures import ERRORS_OF_ONE_REQUEST, reading, saving
+from multidb.backends.failures import ERRORS_OF_ONE_REQUEST, asking_in_transaction_of_view, reading, saving
 from multidb.backends.inspection import Inspection
 from multidb.backends.outage import Outage
 from multidb.conf import conf
@@ -190,10 +190,11 @@ class PinStore(ABC):
                 pin = Pin.decode(text) if text else None
                 if text and pin is None:
                     say_once(f"What {type(self).__name__} holds for a client is no pin: it pins nobody.")
-                merged = _merged(pin, merged)
+                # One that does not count takes no other with it.
+                merged = _merged(_held(pin), merged)
         except PinStoreUnavailable as unavailable:
-            raise PinStoreUnavailable(_held(merged)) from unavailable
-        return _held(merged)
+            raise PinStoreUnavailable(merged) from unavailable
+        return merged
 
     def _known(self, request: HttpRequest) -> Pin | None:
         try:
@@ -206,9 +207,13 @@ class PinStore(ABC):
             if self.asks_by_itself:
                 yield from self._read(request)
                 return
-            yield from self._asked(lambda: list(self._read(request)))
+            yield from self._asked(self._read_all, request)
             if self.outage.may_miss_pins():
                 raise PinStoreUnavailable
+
+    def _read_all(self, request: HttpRequest) -> list[str | bytes | None]:
+        with asking_in_transaction_of_view():
+            return list(self._read(request))
 
     def _save_here(self, request: HttpRequest, response: HttpResponseBase, pin: Pin) -> None:
         with saving():

@@ -7,7 +7,11 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 from django.utils.asyncio import async_unsafe
 
-_GONE = "_multidb_gone"
+from multidb.backends.failures import in_transaction_of_view
+
+_CACHE = "_session_cache"
+
+_PEEKED = "_multidb_peeked"
 
 # What a session engine makes a key of, and a cookie carries. A client can send anything: NUL, which PostgreSQL refuses,
 # or characters that the table's character set has not.
@@ -19,38 +23,66 @@ def session_key(request: HttpRequest) -> str | None:
     return getattr(getattr(request, "session", None), "session_key", None)
 
 
-def is_loaded(session: SessionBase) -> bool:
-    """Has the content of ``session`` been loaded, so that to look at it waits for no server?"""
-    return "_session_cache" in vars(session)
+def is_possible(key: str) -> bool:
+    """Can there be a session with this ``key``, so that it may be looked up?"""
+    return SESSION_KEYS.fullmatch(key) is not None
+
+
+def is_known(session: SessionBase) -> bool:
+    """Is the content of ``session`` known, so that to ``peek`` waits for no server?"""
+    return _CACHE in vars(session) or _peeked(session) is not None
 
 
 def peek(session: SessionBase) -> dict[str, Any] | None:
     """What is in ``session``, or ``None`` if it has a key, but is gone, or can never have been.
 
-    Leaves no trace of having been there: the response is not made to vary on the session's cookie, nor to delete it.
+    Leaves no trace of having been there, also where the view uses the session at the same moment, in another thread:
+    the response is not made to vary on the session's cookie, nor to delete it. Whoever uses the session loads it then,
+    as it is by then, and finds out if it is gone.
     """
+    loaded = vars(session).get(_CACHE)
+    if loaded is not None:
+        return dict(loaded)
     key = session.session_key
-    if key is not None and (vars(session).get(_GONE) == key or not SESSION_KEYS.fullmatch(key)):
-        return None
-    if key is None and not is_loaded(session):
+    if key is None:
         return {}  # As Django has it, which asks nobody then.
-    content = _content(session) if is_loaded(session) else _loaded_content(session)
+    peeked = _peeked(session)
+    if peeked is None:
+        with in_transaction_of_view():
+            peeked = key, load(session.__class__(key))
+        vars(session)[_PEEKED] = peeked
+    return peeked[1]
+
+
+def load(session: SessionBase) -> dict[str, Any] | None:
+    """As ``peek``, but loads ``session`` itself, which nobody else may use at this moment, and keeps it loaded.
+
+    A session that is gone stays as it is, to be found gone by whoever uses it.
+    """
+    loaded = vars(session).get(_CACHE)
+    if loaded is not None:
+        return dict(loaded)
+    key = session.session_key
+    if key is not None and not is_possible(key):
+        return None
+    content = _loaded_content(session)
     if session.session_key == key:
         return content
-    # Loading it has cleared its key. Whoever uses the session shall find that out for themselves.
     session._session_key = key
-    vars(session).pop("_session_cache", None)
-    vars(session)[_GONE] = key
+    del vars(session)[_CACHE]
     return None
 
 
-def _content(session: SessionBase) -> dict[str, Any]:
+def _peeked(session: SessionBase) -> tuple[str, dict[str, Any] | None] | None:
+    peeked: tuple[str, dict[str, Any] | None] | None = vars(session).get(_PEEKED)
+    return None if peeked is None or peeked[0] != session.session_key else peeked
+
+
+# Of the engines, only those that use the database say so by themselves.
+@async_unsafe("A session cannot be loaded on an event loop.")
+def _loaded_content(session: SessionBase) -> dict[str, Any]:
     accessed, modified = session.accessed, session.modified
     try:
         return dict(session.items())
     finally:
         session.accessed, session.modified = accessed, modified
-
-
-# Of the engines, only those that use the database say so by themselves.
-_loaded_content = async_unsafe("A session cannot be loaded on an event loop.")(_content)

@@ -2,13 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation, SynchronousOnlyOperation
-from django.db import DataError
+from django.db import DataError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import TransactionManagementError
 
 from multidb.log import complain
 from multidb.pins import PinStoreUnavailable
+from multidb.replicas import topology
+from multidb.savepoints import in_passing_on
 
 # What a store raises because of one client or of a bug, and not because its server is down.
 ERRORS_OF_ONE_REQUEST = (
@@ -21,6 +26,31 @@ ERRORS_OF_ONE_REQUEST = (
     TypeError,
     ValueError,
 )
+
+
+asking: ContextVar[bool] = ContextVar("multidb_asking", default=False)
+"""Is a store asking a cache or a database here? What it writes there is not written by the client."""
+
+
+@contextmanager
+def asking_in_transaction_of_view() -> Iterator[None]:
+    """``in_transaction_of_view``, where it is the store itself that asks."""
+    before = asking.set(True)
+    try:
+        with in_transaction_of_view():
+            yield
+    finally:
+        asking.reset(before)
+
+
+@contextmanager
+def in_transaction_of_view() -> Iterator[None]:
+    """Inside, a query to a primary that fails does not end the transaction of ``ATOMIC_REQUESTS`` there.
+
+    That takes a savepoint where such a transaction is open and something is asked: two queries.
+    """
+    with in_passing_on(filter(_is_of_site, map(connections.__getitem__, topology().primaries))):
+        yield
 
 
 @contextmanager
@@ -46,3 +76,9 @@ def reading() -> Iterator[None]:
     except Exception as error:
         complain("The pin of a client could not be looked up:", error)
         raise PinStoreUnavailable from error
+
+
+def _is_of_site(connection: BaseDatabaseWrapper) -> bool:
+    """Is a transaction open on ``connection`` besides that of a test, which may count queries?"""
+    blocks: list[Any] = connection.atomic_blocks
+    return any(not block._from_testcase for block in blocks)

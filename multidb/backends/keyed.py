@@ -13,8 +13,8 @@ from django.http.response import HttpResponseBase
 from django.utils.crypto import salted_hmac
 
 from multidb.backends.base import PinStore
-from multidb.backends.client_session import is_loaded, session_key
-from multidb.backends.failures import ERRORS_OF_ONE_REQUEST, reading
+from multidb.backends.client_session import is_known, session_key
+from multidb.backends.failures import ERRORS_OF_ONE_REQUEST, asking_in_transaction_of_view, reading
 from multidb.backends.keys import KEYS, key_function, session_key_is_its_content
 from multidb.backends.waiting import check_sessions
 from multidb.log import complain
@@ -99,7 +99,7 @@ class KeyedPinStore(PinStore):
     def _read(self, request: HttpRequest) -> Iterator[str | bytes | None]:
         keys = self._keys_to_read(request)
         if keys:
-            yield from self._told(self._asked(lambda: list(self._get(keys))))
+            yield from self._told(self._asked(self._get_all, keys))
 
     def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> None:
         keys = self._keys_to_write(request, seconds)
@@ -109,6 +109,10 @@ class KeyedPinStore(PinStore):
             taken = self._asked(self._set, keys, text, seconds)
         if not taken:
             self._not_taken(keys, text, seconds)
+
+    def _get_all(self, keys: list[str]) -> list[str | bytes | None]:
+        with asking_in_transaction_of_view():
+            return list(self._get(keys))
 
     def _keys_to_read(self, request: HttpRequest) -> list[str]:
         if self._would_wait_in_vain(request):
@@ -121,7 +125,7 @@ class KeyedPinStore(PinStore):
     def _told(self, texts: Iterable[str | bytes | None]) -> Iterator[str | bytes | None]:
         """``texts``, and then ``PinStoreUnavailable`` if they may not be all that there were."""
         yield from texts
-        if self._may_miss_pins():
+        if self.outage.may_miss_pins():
             raise PinStoreUnavailable
 
     def _keys_to_write(self, request: HttpRequest, seconds: float) -> list[str]:
@@ -142,19 +146,15 @@ class KeyedPinStore(PinStore):
             self._not_taken(keys, text, seconds)
             raise
 
-    def _may_miss_pins(self) -> bool:
-        """May a pin that was not found hold all the same?"""
-        return self.outage.may_miss_pins()
-
     def _would_wait_in_vain(self, request: HttpRequest) -> bool:
         """Is the store left alone, and a session would have to be loaded for it? Its server is often the same."""
         return self.outage.is_resting() and self._would_load_session(request)
 
     def _would_load_session(self, request: HttpRequest) -> bool:
-        """Does it take a session that has not been loaded to tell the keys of the client?"""
+        """Does it take a session that is not known yet to tell the keys of the client?"""
         if self._functions.keys() <= {"authorization"}:
             return False
-        return session_key(request) is not None and not is_loaded(request.session)
+        return session_key(request) is not None and not is_known(request.session)
 
     def _not_taken(self, keys: list[str], text: str, seconds: float) -> None:
         """The store has failed to take ``text``, which may hold for ``seconds``."""

@@ -11,8 +11,9 @@ from django.http.response import HttpResponseBase
 
 from multidb.backends.failures import reading, saving
 from multidb.backends.keyed import KeyedPinStore
+from multidb.backends.keys import await_user
 from multidb.conf import conf
-from multidb.pins import Pin
+from multidb.pins import Pin, PinStoreUnavailable
 
 # The methods that the twins here go round.
 WITH_TWINS = ("_read", "_write", "_get", "_set", "_keys_to_read", "_keys_to_write", "_may_have_one_of")
@@ -32,7 +33,8 @@ class AsyncKeyedPinStore(KeyedPinStore):
                 return await super()._astored(request)
             if not keys:
                 return None
-            async with client.in_turn(self.outage):
+            self._refuse_while_it_rests()
+            async with client.in_turn():
                 with self._asking():
                     texts = await self._aget(client, keys)
         return self._pin_of(self._told(texts))
@@ -47,9 +49,12 @@ class AsyncKeyedPinStore(KeyedPinStore):
             elif keys:
                 text = pin.encode()
                 with self._owing(keys, text, seconds):
-                    async with client.in_turn(self.outage):
-                        with self._asking():
-                            await self._aset(client, keys, text, seconds)
+                    self._refuse_while_it_rests()
+                # Who is cancelled here is owed nothing: the middleware begins anew, in a task that nobody cancels. Else
+                # clients that hang up at once would be so many debts that others' reads would go to the primary.
+                async with client.in_turn():
+                    with self._owing(keys, text, seconds), self._asking():
+                        await self._aset(client, keys, text, seconds)
 
     async def _client_for(self, request: HttpRequest) -> Any:
         """What can be asked about the client of ``request`` here, or ``None`` where a thread has to ask.
@@ -58,7 +63,16 @@ class AsyncKeyedPinStore(KeyedPinStore):
         """
         if self.client_may_change or self._would_load_session(request) or not self._has_ours(*WITH_TWINS):
             return None
+        if "user" in self._functions:
+            await await_user(request)
         return await self._awaitable()
+
+    def _get_all(self, keys: list[str]) -> list[str | bytes | None]:
+        return list(self._get(keys))  # From a server that is no database of Django's.
+
+    def _refuse_while_it_rests(self) -> None:
+        if self.outage.is_resting():
+            raise PinStoreUnavailable
 
     def _told_here(self, tell: Callable[..., list[str]], *arguments: Any) -> list[str] | None:
         """The keys that ``tell`` returns, or ``None`` where that would keep the event loop waiting."""

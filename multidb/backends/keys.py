@@ -4,28 +4,50 @@ import inspect
 from collections.abc import Callable
 from typing import Any, cast
 
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY as USER_IN_SESSION
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
+from django.utils.asyncio import async_unsafe
 from django.utils.functional import LazyObject, empty
 from django.utils.module_loading import import_string
 
 from multidb.backends.client_session import peek
+from multidb.backends.failures import in_transaction_of_view
+from multidb.users import own_auser
 
 KeyFunction = Callable[[HttpRequest], str | None]
 
+_AWAITED = "_multidb_auser"
+
 
 def user(request: HttpRequest) -> str | None:
-    """The primary key of ``request.user`` if that is loaded, else the one in the session: no query for the user."""
+    """The primary key of ``request.user`` if that is loaded, of the user by a ``request.auser`` of the project's own,
+    or the one in the session: no query for the user.
+    """
     known = request.__dict__.get("user")
     if known is None or (isinstance(known, LazyObject) and known._wrapped is empty):
+        known = _by_own_auser(request)
+    if known is None:
         in_session = _from_session(request, USER_IN_SESSION)
         return None if in_session is None else str(in_session)
     if not getattr(known, "is_authenticated", False) or known.pk is None:
         return None
     meta = getattr(known, "_meta", None)
     return str(known.pk) if meta is None else str(meta.pk.value_to_string(known))
+
+
+async def await_user(request: HttpRequest) -> None:
+    """Await the ``request.auser`` of a project's own, if it has one: ``user`` then knows whom it returned, or raises
+    what it raised.
+    """
+    auser = own_auser(request)
+    if auser is not None and _awaited(request)[0] is not auser:
+        try:
+            request.__dict__[_AWAITED] = auser, await auser()
+        except Exception as error:
+            request.__dict__[_AWAITED] = auser, error
 
 
 def session(request: HttpRequest) -> str | None:
@@ -58,7 +80,42 @@ def key_function(name: str) -> KeyFunction:
         ) from error
     if not callable(function) or inspect.iscoroutinefunction(function):
         raise ImproperlyConfigured(f"The option keys names {name!r}, which is not a function of a request.")
-    return cast("KeyFunction", function)
+    return _of_the_project(function)
+
+
+def _of_the_project(function: Callable[[HttpRequest], Any]) -> KeyFunction:
+    """``function``, which may ask a database or a cache: never on an event loop, nor to the harm of a transaction."""
+
+    @async_unsafe("A key function of the project's own may keep the event loop waiting.")
+    def ask(request: HttpRequest) -> Any:
+        with in_transaction_of_view():
+            return function(request)
+
+    return cast("KeyFunction", ask)
+
+
+def _by_own_auser(request: HttpRequest) -> Any:
+    """Who has been awaited; ``None`` if nobody has logged in, as far as that knows."""
+    auser = own_auser(request)
+    if auser is None:
+        return None
+    if _awaited(request)[0] is not auser:
+        _await_user_in_thread(request)
+    user = _awaited(request)[1]
+    if isinstance(user, Exception):
+        raise user
+    return user if getattr(user, "is_authenticated", False) else None
+
+
+def _awaited(request: HttpRequest) -> tuple[Any, Any]:
+    """What was awaited last, and what came of it."""
+    awaited: tuple[Any, Any] = request.__dict__.get(_AWAITED, (None, None))
+    return awaited
+
+
+_await_user_in_thread = async_unsafe("A user cannot be awaited by what an event loop waits for.")(
+    async_to_sync(await_user)
+)
 
 
 def _from_session(request: HttpRequest, name: str) -> Any:

@@ -35,9 +35,6 @@ class Owed:
                 dropped = max(dropped, self._debts.pop(next(iter(self._debts))).until)
         return dropped
 
-    def __bool__(self) -> bool:
-        return bool(self._debts)
-
     def oldest(self, now: int, most: int) -> list[Debt]:
         """What has been owed for the longest and still holds at ``now``, ``most`` debts of it at most.
 

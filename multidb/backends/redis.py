@@ -98,9 +98,6 @@ class RedisPinStore(AliasedPinStore, AsyncKeyedPinStore):
     async def _aset(self, client: Any, keys: list[str], text: str, seconds: float) -> None:
         await client.hold(self._conversations(client).set(keys, text, seconds))
 
-    def _may_miss_pins(self) -> bool:
-        return bool(self._owed) or super()._may_miss_pins()
-
     def _not_taken(self, keys: list[str], text: str, seconds: float) -> None:
         dropped = self._owed.add(self._conversations(None).debts(keys, text, seconds))
         self.outage.miss_until(dropped)

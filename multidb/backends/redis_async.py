@@ -6,17 +6,16 @@ from contextlib import asynccontextmanager
 from contextvars import Context
 from functools import lru_cache
 from inspect import signature
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from redis import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
 from redis import asyncio as redis_asyncio
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
-from multidb.backends.outage import Outage
-from multidb.backends.redis_answers import NONSENSE, as_told, checked
+from multidb.backends.redis_answers import as_told, checked
 from multidb.backends.redis_client import RedisClient
 from multidb.backends.redis_connections import UNDISTURBED
 from multidb.backends.redis_conversations import Command, Conversation
@@ -97,18 +96,18 @@ class AsyncRedisClient:
             connection_class=_of_nobody(CONNECTIONS[pool.connection_class.__base__]),
             **{**known, **QUIET, **limits, "retry": Retry(NoBackoff(), 0)},
         )
+        # What redis-py does not take is an error of these lines, and not of what the server answers.
+        self.pool.connection_class(**self.pool.connection_kwargs)
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
         self._late_since: float | None = None
 
     @asynccontextmanager
-    async def in_turn(self, outage: Outage) -> AsyncIterator[None]:
-        """Inside, it is the caller's turn to ask. Raises ``PinStoreUnavailable`` at once while the server rests.
+    async def in_turn(self) -> AsyncIterator[None]:
+        """Inside, it is the caller's turn to ask.
 
         Nobody is in turn for longer than the timeout, and who was for so long has the server left alone. So all wait
         for the event loop, if for anything.
         """
-        if outage.is_resting():
-            raise PinStoreUnavailable
         async with self._turns:
             yield
 
@@ -122,17 +121,13 @@ class AsyncRedisClient:
         end = loop.time() + self.client.timeout
         try:
             async with asyncio.timeout_at(end):
-                answers: Any = None  # Which begins it.
-                while True:
-                    answers = await self._answers(conversation.send(answers))
-        except StopIteration as ended:
-            self._late_since = None
-            result: Result = ended.value
-            return result
+                result = await self._held(conversation)
         except TimeoutError:
             if self._is_late_itself(loop.time(), end):
                 raise PinStoreUnavailable from None
             raise
+        self._late_since = None
+        return result
 
     def _is_late_itself(self, now: float, end: float) -> bool:
         """Was it the event loop that has not seen an answer by ``end``? It has the benefit of the doubt for a while."""
@@ -149,9 +144,19 @@ class AsyncRedisClient:
     def share_server(self, key: str, other: str) -> bool:
         return True
 
-    def complain(self) -> NoReturn:
-        """As ``RedisClient`` does. What is left on a connection is noticed when that is used again."""
-        raise ConnectionError(NONSENSE) from None
+    async def _held(self, conversation: Conversation[Result]) -> Result:
+        answers: Any = None  # Which begins it.
+        while True:
+            try:
+                commands = conversation.send(answers)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            except RedisError:
+                # It complains of the answers, of which more may be left.
+                await self.pool.disconnect(inuse_connections=False)
+                raise
+            answers = await self._answers(commands)
 
     async def _answers(self, commands: list[Command]) -> list[Any]:
         with as_told():

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from django.core.cache import caches
 from django_redis import get_redis_connection
 from redis.cluster import RedisCluster
-from redis.exceptions import ConnectionError, RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError
 
-from multidb.backends.redis_answers import NONSENSE, as_told, checked
+from multidb.backends.redis_answers import as_told, checked
 from multidb.backends.redis_connections import connected, sentinels_of
 from multidb.backends.redis_conversations import Command, Conversation
 from multidb.backends.redis_time import within
@@ -44,23 +44,22 @@ class RedisClient:
 
         Raises ``RedisError`` as ``answers`` does.
         """
+        answers: Any = None  # Which begins it.
         with self.in_time():
-            try:
-                answers: Any = None  # Which begins it.
-                while True:
-                    answers = self.answers(conversation.send(answers))
-            except StopIteration as end:
-                result: Result = end.value
-                return result
+            while True:
+                try:
+                    commands = conversation.send(answers)
+                except StopIteration as end:
+                    result: Result = end.value
+                    return result
+                except RedisError:
+                    self._disconnect()  # It complains of the answers, of which more may be left.
+                    raise
+                answers = self.answers(commands)
 
     def in_time(self) -> AbstractContextManager[None]:
         """All that is asked inside takes no longer than the timeout, for each server that may have to be asked."""
         return within(self.timeout * self.most_asked)
-
-    def complain(self) -> NoReturn:
-        """Raise ``RedisError``, which says that the server gives answers that are none to what it was asked."""
-        self._disconnect()
-        raise ConnectionError(NONSENSE) from None
 
     @property
     def database(self) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.module_loading import import_string
 from django_redis.pool import get_connection_factory
-from redis import BlockingConnectionPool, Redis
+from redis import VERSION, BlockingConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
 from redis.connection import parse_url
@@ -64,9 +64,11 @@ def _cluster(factory: Any, addresses: list[str], limits: Mapping[str, Any]) -> R
     of_addresses = list(map(parse_url, addresses))
     nodes = [node_class(each["host"], each.get("port", 6379)) for each in of_addresses]
     given = {**of_addresses[0], **factory.make_connection_params(addresses[0]), **factory.pool_cls_kwargs}
-    known: dict[str, Any] = {name: value for name, value in given.items() if name not in OF_A_SERVER}
+    # redis-py 7 refuses to hear of these without RESP 3, without which no server sends what nobody asked for.
+    refused = UNDISTURBED if VERSION < (8,) and str(given.get("protocol")) != "3" else {}
+    known: dict[str, Any] = {name: value for name, value in given.items() if name not in (*OF_A_SERVER, *refused)}
     # What follows the address is among them: there, timeouts would win over ours.
-    known |= {"url": addresses[0].partition("?")[0], **UNDISTURBED, **limits}
+    known |= {"url": addresses[0].partition("?")[0], **limits}
     with as_told():
         return RedisCluster(startup_nodes=nodes[1:], connection_pool_class=PunctualPool, **known)
 

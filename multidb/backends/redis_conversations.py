@@ -7,7 +7,7 @@ import time
 import zlib
 from collections.abc import Generator, Iterable, Sequence
 from functools import lru_cache
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from multidb.backends.outage import Outage
 from multidb.backends.owed import Debt, Owed
@@ -31,7 +31,7 @@ Result = TypeVar("Result")
 
 Command = Sequence[Any]
 
-# Yields the commands of one round trip, and is sent the answers.
+# Yields the commands of one round trip, and is sent the answers. Raises ``RedisError`` of those that are none.
 Conversation = Generator[list[Command], list[Any], Result]
 
 
@@ -42,8 +42,6 @@ class Server(Protocol):
     def database(self) -> int: ...
 
     def share_server(self, key: str, other: str) -> bool: ...
-
-    def complain(self) -> NoReturn: ...
 
 
 class Conversations:
@@ -105,7 +103,7 @@ class Conversations:
 
     def _check_written(self, answers: list[Any]) -> None:
         if any(answer not in OK for answer in answers):
-            self._client.complain()
+            raise _nonsense()
 
     def _note_mark(self, marker: str, mark: Command, answer: Any) -> Conversation[None]:
         """Take note of what ``marker`` says, by ``answer`` to the command ``mark``."""
@@ -115,7 +113,7 @@ class Conversations:
             [answer] = yield [self._mark(marker, "EVAL", mark[4])]
         told = TOLD.fullmatch(_text(answer)) if isinstance(answer, bytes | str) else None
         if told is None:
-            self._client.complain()
+            raise _nonsense()
         missing_until = int(told[1])
         if is_other or told[2]:
             self._outage.lost_all()
@@ -162,6 +160,16 @@ def _script(marker: str, database: int) -> tuple[str, str]:
     """The script for ``marker``, and what Redis knows it by. No other site on that server has the same."""
     script = f"{MARK}-- {marker} in {database}"
     return script, hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
+
+
+def _nonsense() -> Exception:
+    """What is raised where no Redis answers."""
+    # Imported late: where redis-py is missing the store can be made, and its check says what to install.
+    from redis.exceptions import ConnectionError
+
+    from multidb.backends.redis_answers import NONSENSE
+
+    return ConnectionError(NONSENSE)
 
 
 def _text(answer: bytes | str) -> str:

@@ -1,19 +1,20 @@
 """SessionPinStore: the pin is part of the Django session."""
 
-from collections.abc import Collection, Iterable
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping
 from importlib import import_module
 from time import monotonic
+from typing import Any
 
 from django.conf import settings
-from django.contrib.sessions.backends.base import SessionBase, UpdateError
+from django.contrib.sessions.backends.base import SessionBase
 from django.core.checks import CheckMessage
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from multidb.backends.base import PinStore, UnsentResponse
-from multidb.backends.client_session import peek, session_key
+from multidb.backends.client_session import load, peek, session_key
 from multidb.backends.inspection import Inspection
+from multidb.backends.session_row import change_row, has_row
 from multidb.backends.waiting import check_sessions
 
 SESSION_KEY = "_multidb_pin"
@@ -23,14 +24,18 @@ NO_SESSION = "0" * 32
 
 
 class SessionPinStore(PinStore):
-    """Keeps the pin in ``request.session``, whatever its engine.
+    """Keeps the pin in ``request.session``.
 
-    A client without a session is pinned by the signed cookie only: no session is made for a pin. A request that writes
-    saves the session, as it is by then, if the view has not changed it. Needs ``SessionMiddleware`` before
-    ``PinningRouterMiddleware``. A session that cannot be loaded or saved is a failure of that one, and not of all.
+    A client without a session is pinned by the signed cookie only: no session is made for a pin. Where the view has
+    changed the session, the pin is saved with it. Where it has not, it is put into the row of a session in the database
+    (the engines ``db`` and ``cached_db``), and with other engines the pin is in the cookie only: nothing but the
+    database can change a session without bringing one back that another request has just ended. Needs
+    ``SessionMiddleware`` before ``PinningRouterMiddleware``. A session that cannot be loaded or saved is a failure of
+    that one, and not of all.
     """
 
     asks_by_itself = True
+    merges = True
 
     def client(self, request: HttpRequest) -> Collection[str]:
         key = session_key(request)
@@ -57,29 +62,17 @@ class SessionPinStore(PinStore):
             return
         is_sent = not isinstance(response, UnsentResponse)
         if is_sent and (session.modified or settings.SESSION_SAVE_EVERY_REQUEST):
-            if _is_kept(session):
-                session[SESSION_KEY] = text
-            return
-        _save(session, text)
+            with_pin = self._with_pin(load(session) or {}, text)
+            if with_pin is not None:
+                session[SESSION_KEY] = with_pin[SESSION_KEY]
+        elif has_row(session):
+            change_row(session, lambda content: self._with_pin(content, text))
 
-
-def _save(session: SessionBase, text: str) -> None:
-    """Save ``text`` in a session which the view has left alone, or whose changes are not saved either.
-
-    Here and not by ``SessionMiddleware``, which would fail the request if the session has been deleted meanwhile; and
-    in the session as it is by now, for another request may have changed it.
-    """
-    current = type(session)(session.session_key)
-    if not _is_kept(current):
-        return
-    current[SESSION_KEY] = text
-    with suppress(UpdateError):
-        current.save()
-    if current.session_key != session.session_key:
-        # The key of a session in a signed cookie is its content, which the middleware has to send.
-        session[SESSION_KEY] = text
-
-
-def _is_kept(session: SessionBase) -> bool:
-    """Is there something in ``session`` beside a pin?"""
-    return bool((peek(session) or {}).keys() - {SESSION_KEY})
+    def _with_pin(self, content: Mapping[str, Any], text: str) -> dict[str, Any] | None:
+        """The ``content`` of a session with the pin ``text``, merged with the one that it has. ``None`` for a session
+        that is gone, or holds nothing but a pin.
+        """
+        merged = self._pin_of([text, content.get(SESSION_KEY)])
+        if merged is None or not content.keys() - {SESSION_KEY}:
+            return None
+        return {**content, SESSION_KEY: merged.encode()}

@@ -62,7 +62,7 @@ def _begin(sender: Any, **kwargs: Any) -> None:
 def _end(sender: Any, **kwargs: Any) -> None:
     outer = vars(sender.request).pop(_OUTER, None)
     if outer is not None:
-        routing.resume(outer)
+        routing.end(outer)
 
 
 def _pin_of(request: Any) -> Pin | None:

@@ -8,8 +8,7 @@ from typing import Any
 from django.db import connections
 
 from multidb import routing
-from multidb.routers import is_session
-from multidb.routes import Route, captures, label
+from multidb.routes import Route, captures, is_session, label
 
 
 @contextmanager

@@ -232,6 +232,7 @@ NONSENSE: dict[str, bytes | None] = {
     "errors": b"-ERR no\r\n" * 20,
     "a time that is none": (b"$5000\r\n" + b"9" * 5000 + b"\r\n") * 3,
     "bytes": bytes(range(256)) * 4,
+    "text that is none": b"$1\r\n\xff\r\n" * 20,
     "an echo": None,
 }
 

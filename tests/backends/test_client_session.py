@@ -1,5 +1,6 @@
 """What a store may know of a session without loading it."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -7,23 +8,24 @@ from asgiref.sync import async_to_sync
 from django.contrib.sessions.backends.db import SessionStore as DatabaseSession
 from django.contrib.sessions.backends.signed_cookies import SessionStore
 from django.core.exceptions import SynchronousOnlyOperation
+from django.db import connections
 from django.http import HttpRequest
 
-from multidb.backends.client_session import is_loaded, peek, session_key
+from multidb.backends.client_session import is_known, load, peek, session_key
 
 
 def test_the_key_is_that_of_the_session() -> None:
     request = HttpRequest()
     request.session = SessionStore("x" * 32)
     assert session_key(request) == "x" * 32
-    assert not is_loaded(request.session)
+    assert not is_known(request.session)
 
 
-def test_a_session_is_loaded_by_whoever_reads_it_first() -> None:
+def test_a_session_is_known_by_whoever_reads_it_first() -> None:
     session = SessionStore("x" * 32)
-    assert not is_loaded(session)
+    assert not is_known(session)
     session.get("anything")
-    assert is_loaded(session)
+    assert is_known(session)
 
 
 @pytest.mark.parametrize("attributes", [{}, {"session": None}, {"session": {}}])
@@ -33,16 +35,16 @@ def test_without_a_session_of_django_there_is_no_key(attributes: dict[str, Any])
     assert session_key(request) is None
 
 
-@pytest.mark.parametrize("is_known", [False, True])
-def test_on_an_event_loop_only_what_is_loaded_is_looked_at(is_known: bool) -> None:
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_on_an_event_loop_only_what_is_known_is_looked_at(is_loaded: bool) -> None:
     session = SessionStore("x" * 32)
-    if is_known:
+    if is_loaded:
         session["user"] = "ada"
 
     async def look() -> Any:
         return peek(session)
 
-    if is_known:
+    if is_loaded:
         assert async_to_sync(look)() == {"user": "ada"}
         return
     with pytest.raises(SynchronousOnlyOperation):
@@ -56,4 +58,88 @@ def test_a_session_that_is_gone_is_asked_for_once(django_assert_num_queries: Any
     with django_assert_num_queries(1):
         assert [peek(session), peek(session)] == [None, None]
     assert session.session_key == "gone" * 8
-    assert not is_loaded(session)
+    assert is_known(session)
+    assert session.get("anything") is None
+    assert session.session_key is None
+
+
+@pytest.mark.django_db(databases="__all__")
+def test_whoever_uses_a_session_finds_it_as_it_is_by_then(django_assert_num_queries: Any) -> None:
+    """And not as it was when a look was taken at it, which one query is enough for."""
+    session = DatabaseSession()
+    session["basket"] = "a book"
+    session.save()
+    looked_at, other = DatabaseSession(session.session_key), DatabaseSession(session.session_key)
+    with django_assert_num_queries(1):
+        assert [peek(looked_at), peek(looked_at)] == [{"basket": "a book"}] * 2
+    other["basket"] = "two books"
+    other.save()
+    assert looked_at["basket"] == "two books"
+    assert peek(looked_at) == {"basket": "two books"}
+
+
+@pytest.mark.django_db(databases="__all__")
+def test_a_session_that_can_never_have_been_is_not_asked_for(django_assert_num_queries: Any) -> None:
+    """PostgreSQL would refuse its key."""
+    with django_assert_num_queries(0):
+        assert peek(DatabaseSession("\x00" * 8)) is None
+
+
+def test_one_that_is_loaded_needs_no_thread() -> None:
+    session = SessionStore()
+    session["basket"] = "a book"
+
+    async def content() -> Any:
+        return load(session)
+
+    assert async_to_sync(content)() == {"basket": "a book"}
+
+
+@pytest.mark.django_db(databases="__all__")
+def test_under_another_key_is_another_session() -> None:
+    session = DatabaseSession("gone" * 8)
+    assert peek(session) is None
+    session["basket"] = "a book"
+    session.create()
+    fresh = DatabaseSession("gone" * 8)
+    assert peek(fresh) is None
+    fresh._session_key = session.session_key
+    assert not is_known(fresh)
+
+
+class Waits(DatabaseSession):
+    """Of its objects, the first that is loaded waits until ``go`` is set."""
+
+    began = threading.Event()
+    go = threading.Event()
+
+    def load(self) -> Any:
+        if not self.began.is_set():
+            self.began.set()
+            assert self.go.wait(5)
+        return super().load()
+
+
+@pytest.mark.django_db(databases="__all__", transaction=True)
+def test_what_a_view_does_with_a_session_meanwhile_stays_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on an event loop, beside the thread in which its store looks the pin up."""
+    saved = DatabaseSession()
+    saved["visits"] = 1
+    saved.save()
+    for name in ("began", "go"):
+        monkeypatch.setattr(Waits, name, threading.Event())
+    session = Waits(saved.session_key)
+
+    def look() -> None:
+        peek(session)
+        connections.close_all()
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    assert Waits.began.wait(5)
+    session["visits"] = 2
+    Waits.go.set()
+    looking.join()
+    assert session.modified
+    assert session.accessed
+    assert vars(session)["_session_cache"] == {"visits": 2}

@@ -6,9 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.backends.db import SessionStore
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.utils.crypto import salted_hmac
@@ -16,7 +18,7 @@ from django.utils.functional import SimpleLazyObject
 
 from multidb.backends import get_pin_store
 from multidb.backends.cache import CachePinStore
-from multidb.backends.client_session import is_loaded
+from multidb.backends.client_session import is_known
 from multidb.pins import Pin, PinStoreUnavailable
 from tests.conftest import Clock, lines, use_store
 
@@ -84,6 +86,17 @@ def test_a_user_not_yet_loaded_is_known_by_the_session(rf: RequestFactory, sessi
     assert keys(request, keys=["user"]) == ["multidb:user:7"]
 
 
+def test_django_s_own_auser_is_not_asked_where_the_session_tells(
+    rf: RequestFactory, session: SessionStore, django_assert_num_queries: Any
+) -> None:
+    request = rf.get("/")
+    request.session = session
+    assert session["_auth_user_id"] == "7"
+    AuthenticationMiddleware(lambda request: HttpResponse()).process_request(request)
+    with django_assert_num_queries(0):
+        assert keys(request, keys=["user"]) == ["multidb:user:7"]
+
+
 @pytest.mark.parametrize("key", ["ada@example.org", "x" * 37, "a b", "é", "a\nb", "\x00"])
 def test_an_unusual_primary_key_is_hashed(rf: RequestFactory, key: str) -> None:
     [found] = keys(with_user(rf, SimpleNamespace(is_authenticated=True, pk=key)), keys=["user"])
@@ -137,6 +150,15 @@ def test_a_project_s_own_function(rf: RequestFactory, tenant: str, count: int) -
     found = keys(rf.get("/", {"tenant": tenant}), keys=[f"{__name__}.by_tenant"], prefix="pins")
     assert len(found) == count
     assert all(re.fullmatch(rf"pins:{__name__}.by_tenant:[0-9a-f]{{32}}", key) for key in found)
+
+
+async def test_a_project_s_own_function_is_called_in_no_event_loop(rf: RequestFactory) -> None:
+    """It may ask a database or a cache: then nobody else would be served."""
+    request = rf.get("/", {"tenant": "text"})
+    store = CachePinStore(keys=[f"{__name__}.by_tenant"])
+    with pytest.raises(SynchronousOnlyOperation):
+        store.client(request)
+    assert len(await sync_to_async(store.client)(request)) == 1
 
 
 @pytest.mark.parametrize(("function", "tenant"), [("by_tenant", "number"), ("broken", "text")])
@@ -285,7 +307,7 @@ def test_a_setting_that_a_key_finds_impossible_is_raised(
         get_pin_store().save(post, HttpResponse(), Pin.on(["default"], clock() + 10))
 
 
-def test_a_pin_for_which_no_session_is_loaded_while_the_store_is_left_alone_is_missed(
+def test_a_pin_for_which_no_session_is_known_while_the_store_is_left_alone_is_missed(
     rf: RequestFactory, session: SessionStore, clock: Clock
 ) -> None:
     store, request = CachePinStore(), rf.post("/")
@@ -297,7 +319,7 @@ def test_a_pin_for_which_no_session_is_loaded_while_the_store_is_left_alone_is_m
     assert not store.outage.may_miss_pins()
 
 
-def test_while_the_store_is_left_alone_no_session_is_loaded_for_it(
+def test_while_the_store_is_left_alone_no_session_is_known_for_it(
     rf: RequestFactory, session: SessionStore, clock: Clock
 ) -> None:
     """Its server is often the same. What takes no session is filed all the same."""
@@ -310,7 +332,7 @@ def test_while_the_store_is_left_alone_no_session_is_loaded_for_it(
     with pytest.raises(PinStoreUnavailable):
         store._keys_to_read(request)
     assert store._keys_to_write(request, 10) == [key]
-    assert not is_loaded(session)
+    assert not is_known(session)
     session.get("anything")
     found = [store.client(request), store._keys_to_read(request), store._keys_to_write(request, 10)]
     assert [len(keys) for keys in found] == [3, 3, 3]

@@ -1,7 +1,9 @@
 """Redis: one command a key, one round trip, a time to live, and no pin made shorter by a race."""
 
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from threading import Barrier
 from typing import Any
 
@@ -173,6 +175,33 @@ def test_a_fraction_of_a_second_counts(client: Any, rf: RequestFactory, clock: C
     save(rf, clock() + 2.5)
     [key] = keys_of(client)
     assert 2_000 < client.pttl(key) <= 2_502
+
+
+def test_a_store_that_is_declared_gone_leaves_no_marker(client: Any) -> None:
+    assert list(client.scan_iter()) == [b"multidb:marker"]
+    get_pin_store().declare_gone()
+    assert list(client.scan_iter()) == []
+
+
+def test_a_store_that_is_declared_gone_leaves_no_marker_in_a_cluster(
+    request: pytest.FixtureRequest, redis_cluster: RedisCluster
+) -> None:
+    use_store(request, "redis cluster")
+    assert all(node.execute("KEYS *:marker") for node in redis_cluster.nodes)
+    get_pin_store().declare_gone()
+    assert not any(node.execute("KEYS *:marker") for node in redis_cluster.nodes)
+
+
+def test_what_an_inspection_takes_is_imported_before_it_and_may_be_missing(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "multidb.backends.redis_inspection"
+    monkeypatch.setattr(name, import_module(name))  # Afterwards, the package has again what others have imported.
+    monkeypatch.delitem(sys.modules, name)
+    get_pin_store().prepare()
+    assert name in sys.modules
+    monkeypatch.setitem(sys.modules, name, None)
+    get_pin_store().prepare()
 
 
 def test_a_cluster_that_has_lost_all_is_found_out_once_for_each_node(

@@ -2,10 +2,7 @@
 
 import contextlib
 import math
-import shutil
 import socket
-import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -24,6 +21,7 @@ from servers.redis_sentinels import RedisSentinels
 
 from multidb.backends import get_pin_store, redis_time
 from multidb.backends.redis_client import RedisClient
+from multidb.backends.redis_conversations import Conversation
 from tests.conftest import REDIS
 from tests.servers import started
 
@@ -255,22 +253,6 @@ def test_a_password_is_given_to_each_node_of_a_cluster(redis_cluster: RedisClust
         assert client.answers([("GET", f"key {number}") for number in range(30)]) == [None] * 30
 
 
-@pytest.fixture
-def certificate(request: pytest.FixtureRequest) -> Iterator[Path]:
-    """The directory of ``cert.pem`` and ``key.pem`` for 127.0.0.1, which the account of a server may read."""
-    if shutil.which("openssl") is None:
-        reason = "openssl is missing (Debian and Ubuntu: apt install openssl)"
-        pytest.fail(reason) if request.config.getoption("services") else pytest.skip(reason)
-    with tempfile.TemporaryDirectory() as directory:
-        where = Path(directory)
-        subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-        files = ["-keyout", str(where / "key.pem"), "-out", str(where / "cert.pem")]
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, *files], check=True)
-        for path in (where, *where.iterdir()):
-            path.chmod(0o755)
-        yield where
-
-
 @pytest.mark.parametrize("is_cluster", [False, True], ids=["single", "cluster"])
 @pytest.mark.parametrize("where", ["in the address", "of the pool"])
 def test_a_server_over_tls_is_verified_by_the_authority_that_is_given(
@@ -304,11 +286,10 @@ def _is_ok(server: RedisServer) -> bool:
     return bool(server.execute("CLUSTER INFO")["cluster_state"] == "ok")
 
 
-def test_an_answer_that_is_none_is_complained_of_without_what_was_sent(server: RedisServer, settings: Any) -> None:
-    client = made(settings, server.url)
-    with pytest.raises(ConnectionError, match=r"^The server does not answer as Redis does\.$") as raised:
-        client.complain()
-    assert raised.value.__suppress_context__
+def complaint() -> Conversation[None]:
+    """Of a server that has answered to all that it was asked."""
+    yield [("PING",)]
+    raise ConnectionError("None of these is an answer.")
 
 
 def idle(pool: Any) -> list[bool]:
@@ -324,8 +305,8 @@ def test_a_complaint_closes_the_connections_that_nobody_uses(server: RedisServer
     used = pool.get_connection()
     client.answers([("GET", "key")])
     assert idle(pool) == [True]
-    with pytest.raises(ConnectionError):
-        client.complain()
+    with pytest.raises(ConnectionError, match="None of these"):
+        client.hold(complaint())
     assert idle(pool) == [False]
     assert used._sock is not None
     pool.release(used)
@@ -340,8 +321,8 @@ def test_a_complaint_of_a_cluster_closes_those_of_every_node(redis_cluster: Redi
     client.redis.get_nodes()[-1].redis_connection = None
     pools = [node.redis_connection.connection_pool for node in client.redis.get_nodes()[:-1]]
     assert all(any(idle(pool)) for pool in pools)
-    with pytest.raises(ConnectionError):
-        client.complain()
+    with pytest.raises(ConnectionError, match="None of these"):
+        client.hold(complaint())
     assert not any(any(idle(pool)) for pool in pools)
 
 
@@ -356,8 +337,8 @@ def test_a_complaint_closes_those_to_the_sentinels(redis_sentinels: RedisSentine
     pools = [sentinel.connection_pool for sentinel in client.redis.connection_pool.sentinel_manager.sentinels]
     pools.append(client.redis.connection_pool)
     assert any(map(any, map(idle, pools)))
-    with pytest.raises(ConnectionError):
-        client.complain()
+    with pytest.raises(ConnectionError, match="None of these"):
+        client.hold(complaint())
     assert not any(map(any, map(idle, pools)))
     assert client.most_asked == 1 + len(pools) - 1
     with client.in_time():

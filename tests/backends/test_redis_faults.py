@@ -145,7 +145,7 @@ def test_what_is_owed_is_brought_in_portions(asked: list[str], server: RedisServ
             Client().post("/nothing", headers={"authorization": f"Token {number}"})
     store.outage.succeeded()
     owed = []
-    while store._owed:
+    while store._owed._debts:
         said = reason(Client(), headers={"authorization": "Token somebody"})
         owed.append(len(store._owed._debts))
     assert owed == [70, 20, 0]
@@ -167,10 +167,12 @@ def test_another_process_knows_of_what_is_owed_still(
     assert reason(Client(), headers={"authorization": "Token 119"}) == "store down"
 
 
+@pytest.mark.parametrize("fault", [is_killed, is_frozen])
 def test_another_process_is_told_of_it_by_a_request_that_only_writes(
-    asked: list[str], server: RedisServer, settings: Any
+    asked: list[str], server: RedisServer, settings: Any, fault: Fault
 ) -> None:
-    with is_killed(server, settings):
+    """Also where the server has lost nothing."""
+    with fault(server, settings):
         for number in range(120):
             Client().post("/nothing", headers={"authorization": f"Token {number}"})
     server.execute("SET", "multidb:marker", 0)

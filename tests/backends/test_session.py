@@ -43,13 +43,13 @@ def test_a_response_varies_on_the_session_cookie_only_where_it_carries_it(client
     assert client.get("/read").json()["reason"] == "pinned"
 
 
-def test_a_session_that_the_view_changed_is_accessed(rf: RequestFactory) -> None:
+def test_a_session_that_the_view_changed_is_accessed(rf: RequestFactory, clock: Clock) -> None:
     """From this Django decides on ``Vary``, in its first releases of 5.2 from this alone."""
     request = rf.get("/")
     request.session = SessionStore()
     request.session["visits"] = 1
     request.session.accessed = False
-    SessionPinStore().save(request, HttpResponse(), Pin.on(["default"], 1))
+    SessionPinStore().save(request, HttpResponse(), Pin.on(["default"], clock() + 10))
     assert request.session.accessed
 
 
@@ -61,15 +61,6 @@ def test_a_view_s_own_status_499_is_a_response_like_any_other(client: Client, se
     assert client.post("/remember?status=499").status_code == 499
     del client.cookies[pinning_cookie()]
     assert client.get("/read").json()["reason"] == "pinned"
-
-
-def test_a_session_in_a_signed_cookie_is_sent_and_varied_on(client: Client, settings) -> None:
-    """Though the view left it alone: its cookie is where it is saved."""
-    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
-    client.get("/remember")
-    response = client.post("/nothing")
-    assert "sessionid" in response.cookies
-    assert "Cookie" in response["Vary"]
 
 
 @pytest.mark.parametrize("everyone", [False, True], ids=["as needed", "SESSION_SAVE_EVERY_REQUEST"])
@@ -109,15 +100,45 @@ def test_what_another_request_puts_into_the_session_meanwhile_stays_there(rf: Re
     assert not request.session.modified
 
 
+def test_a_pin_is_merged_with_the_one_that_another_request_has_put_there_meanwhile(
+    rf: RequestFactory, clock: Clock
+) -> None:
+    """After this request has looked its own up."""
+    request, other = rf.post("/"), rf.post("/")
+    request.session = SessionStore()
+    request.session["visits"] = 1
+    request.session.save()
+    for each in (request, other):
+        each.session = SessionStore(request.session.session_key)
+    store = SessionPinStore()
+    assert store.load(request) is None
+    further, nearer = ({"default": {"lsn": f"{number:016X}"}} for number in (2, 1))
+    now = clock()
+    store.save(other, HttpResponse(), Pin.on(further, now + 5))
+    store.save(request, HttpResponse(), Pin.on(nearer, now + 10))
+    assert store.load(other) == Pin.on(further, now + 10)
+
+
+def test_a_pin_that_has_run_out_by_then_is_not_put_there(
+    rf: RequestFactory, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = rf.post("/")
+    request.session = SessionStore()
+    request.session["visits"] = 1
+    SessionPinStore().save(request, HttpResponse(), Pin.on(["default"], clock() - 1))
+    assert SESSION_KEY not in request.session
+    assert lines(caplog) == []
+
+
 def test_a_session_that_cannot_be_saved_fails_no_request_and_loses_no_pin(
     client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     client.get("/remember")
 
-    def fail(self: SessionStore, must_create: bool = False) -> None:
+    def fail(self: SessionStore, session_dict: object) -> str:
         raise OSError("the session store is down")
 
-    monkeypatch.setattr(SessionStore, "save", fail)
+    monkeypatch.setattr(SessionStore, "encode", fail)
     response = client.post("/nothing")
     assert pinning_cookie() in response.cookies
     assert "could not be saved" in caplog.text
@@ -132,6 +153,7 @@ def test_a_session_that_holds_only_a_pin_is_none(rf: RequestFactory) -> None:
     store.fallback = SignedCookiePinStore()
     store.save(request, response, Pin.on(["default"], time.time() + 10))
     assert pinning_cookie() in response.cookies
+    assert request.session[SESSION_KEY] == ""
 
 
 def test_no_session_is_made_for_a_pin(client: Client) -> None:
@@ -147,16 +169,64 @@ def test_a_server_error_is_pinned_by_the_cookie_because_django_saves_no_session_
     assert SESSION_KEY not in client.session
 
 
-@pytest.mark.parametrize(
-    "engine", ["db", "cached_db", "cache", "file", "signed_cookies"], ids=lambda engine: f"{engine} sessions"
-)
-def test_every_engine_of_django_carries_the_pin(client: Client, settings, tmp_path, engine: str) -> None:
-    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+ENGINES = ["db", "cached_db", "cache", "file", "signed_cookies"]
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest, settings, tmp_path) -> str:
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{request.param}"
     settings.SESSION_FILE_PATH = str(tmp_path)
-    client.get("/remember")
-    client.post("/nothing")
+    return request.param
+
+
+@pytest.mark.parametrize("engine", ENGINES, indirect=True)
+def test_every_engine_of_django_carries_the_pin_with_what_the_view_changes(client: Client, engine: str) -> None:
+    client.post("/remember")
     del client.cookies[pinning_cookie()]
     assert client.get("/read").json()["reason"] == "pinned"
+
+
+@pytest.mark.parametrize(
+    ("engine", "reason"),
+    [(name, "pinned" if name in ("db", "cached_db") else "replica") for name in ENGINES],
+    indirect=["engine"],
+)
+def test_a_session_that_the_view_leaves_alone_carries_the_pin_where_it_is_in_the_database(
+    client: Client, engine: str, reason: str
+) -> None:
+    """No other can be changed without the risk to bring back one that has ended. The cookie has the pin."""
+    client.get("/remember")
+    response = client.post("/nothing")
+    assert list(response.cookies) == [pinning_cookie()]
+    assert not response.has_header("Vary")
+    assert client.get("/read").json()["reason"] == "pinned"
+    del client.cookies[pinning_cookie()]
+    assert client.get("/read").json()["reason"] == reason
+
+
+@pytest.mark.parametrize("engine", ENGINES[:-1], indirect=True)
+def test_a_session_that_is_ended_while_its_pin_is_saved_does_not_come_back(
+    client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, engine: str
+) -> None:
+    """As by a log-out beside the request that writes. The cookie has the pin too."""
+    client.get("/remember")
+    key = client.session.session_key
+    sessions = import_module(f"django.contrib.sessions.backends.{engine}").SessionStore
+    put = SessionPinStore._with_pin
+
+    def end_before(store: SessionPinStore, *arguments: object) -> object:
+        sessions(key).flush()
+        return put(store, *arguments)
+
+    monkeypatch.setattr(SessionPinStore, "_with_pin", end_before)
+    assert pinning_cookie() in client.post("/nothing").cookies
+    monkeypatch.setattr(SessionPinStore, "_with_pin", put)
+    if engine in ("cache", "file"):
+        assert sessions().exists(key), "It was looked at, though nothing can be put into it."
+    else:
+        assert not sessions().exists(key)
+        assert dict(sessions(key).items()) == {}
+    assert lines(caplog) == []
 
 
 def test_without_sessions_nothing_is_read_or_written(rf: RequestFactory, caplog: pytest.LogCaptureFixture) -> None:
@@ -197,3 +267,16 @@ def test_a_pin_is_looked_up_again_when_the_session_is_another(rf: RequestFactory
     assert list(SessionPinStore().client(request)) == []
     request.session = SessionStore("x" * 32)
     assert list(SessionPinStore().client(request)) == ["x" * 32]
+
+
+def test_the_round_trip_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From before the engine is asked until it has answered."""
+    now, exists = [10.0], SessionStore.exists
+
+    def slowly(session: SessionStore, key: str) -> bool:
+        now[0] += 0.25
+        return exists(session, key)
+
+    monkeypatch.setattr("multidb.backends.session.monotonic", lambda: now[0])
+    monkeypatch.setattr(SessionStore, "exists", slowly)
+    assert SessionPinStore().inspect().round_trip == 0.25

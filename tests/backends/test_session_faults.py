@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from django.conf import settings
 from django.contrib.sessions.backends import db
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
@@ -58,6 +59,8 @@ def remember(request: HttpRequest) -> JsonResponse:
 
 def work(request: HttpRequest) -> JsonResponse:
     for happens, after in meanwhile:
+        if after == "the database was read":
+            assert Post.objects.count() == 0
         if after == "it was read":
             assert request.session["visits"]
         if after == "it was changed":
@@ -134,7 +137,14 @@ def visitor() -> Client:
     return client
 
 
-def status(method: str, fault: str, when: str) -> tuple[Client, int]:
+class Answered(NamedTuple):
+    """What a client is told: ``session_cookie`` is ``"set"``, ``"deleted"`` or ``"left alone"``."""
+
+    status: int
+    session_cookie: str
+
+
+def answer(method: str, fault: str, when: str) -> tuple[Client, Answered]:
     """A client to whose session ``fault`` happens, and how its request is answered."""
     client = visitor()
     meanwhile.clear()
@@ -145,10 +155,12 @@ def status(method: str, fault: str, when: str) -> tuple[Client, int]:
     response = getattr(client, method)("/work")
     meanwhile.clear()
     SessionStore.failing.clear()
-    return client, response.status_code
+    cookie = response.cookies.get(settings.SESSION_COOKIE_NAME)
+    session_cookie = "left alone" if cookie is None else "set" if cookie.value else "deleted"
+    return client, Answered(response.status_code, session_cookie)
 
 
-@pytest.mark.parametrize("when", ["before", "nothing", "it was read", "it was changed"])
+@pytest.mark.parametrize("when", ["before", "nothing", "the database was read", "it was read", "it was changed"])
 @pytest.mark.parametrize(("engine", "fault"), CASES, indirect=["engine"])
 @pytest.mark.usefixtures("_saved")
 def test_no_request_fails_that_django_answers_and_no_pin_is_lost(
@@ -157,12 +169,12 @@ def test_no_request_fails_that_django_answers_and_no_pin_is_lost(
     """Of one that Django itself fails, the client is not told that its write succeeded."""
     with_library = settings.MIDDLEWARE
     settings.MIDDLEWARE = [name for name in with_library if name != PINNING]
-    expected = {method: status(method, fault, when)[1] for method in ("get", "post")}
+    expected = {method: answer(method, fault, when)[1] for method in ("get", "post")}
     settings.MIDDLEWARE = with_library
     for method in ("get", "post"):
-        client, answered = status(method, fault, when)
+        client, answered = answer(method, fault, when)
         assert answered == expected[method]
-        if method == "post" and answered == 200:
+        if method == "post" and answered.status == 200:
             assert client.get("/read").json()["reason"] in ("pinned", "store down")
     assert reason_of_another() == "replica"
 
@@ -237,6 +249,18 @@ def test_a_request_that_only_reads_and_saves_the_session_ends_no_pin_that_anothe
     meanwhile.append(Meanwhile(lambda session: write_by(second), "it was changed"))
     assert client.get("/work").status_code == 200
     assert client.get("/read").json()["reason"] == "pinned"
+
+
+@pytest.mark.parametrize("engine", ENGINES, indirect=True)
+@pytest.mark.usefixtures("_saved")
+def test_a_session_that_the_view_has_not_used_is_saved_as_others_have_left_it(pins: str, engine: str) -> None:
+    """Though a store has looked at it before, for the keys of the client."""
+    client = visitor()
+    second = Client()
+    second.cookies = client.cookies
+    meanwhile.append(Meanwhile(lambda session: second.get("/remember"), "the database was read"))
+    assert client.get("/work").status_code == 200
+    assert client.session["visits"] == 2
 
 
 def write_by(client: Client) -> None:

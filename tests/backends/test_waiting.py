@@ -3,8 +3,11 @@
 from typing import Any
 
 import pytest
+from django.contrib.sessions.backends import cached_db
+from django_redis.cache import RedisCache
 
 from multidb.backends import get_pin_store
+from multidb.backends.waiting import check_cache, check_sessions
 from tests.conftest import CACHE, REDIS, SESSION
 
 DJANGO_REDIS = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
@@ -31,6 +34,14 @@ IMPATIENT: dict[str, dict[str, Any]] = {
 }
 
 
+class OurRedisCache(RedisCache):
+    """A cache of a project's own."""
+
+
+class SessionStore(cached_db.SessionStore):
+    """An engine of a project's own."""
+
+
 def warnings(settings: Any, backend: str, cache: dict[str, Any], **options: Any) -> list[tuple[str, str]]:
     """What is said of waiting. That nobody listens at these addresses is another warning."""
     settings.CACHES = {"default": cache, "pins": IMPATIENT["short ones"]}
@@ -49,7 +60,7 @@ def test_sessions_in_a_redis_without_a_short_timeout_are_a_warning(
     options = {} if backend == SESSION else {"alias": "pins"}
     [(id, text)] = warnings(settings, backend, WAITING[name], **options)
     assert id == "multidb.W033"
-    assert "CACHES['default'], which requests ask for sessions" in text
+    assert "CACHES['default'], which requests ask for sessions, is a Redis with no short" in text
     assert f"Set {'socket_timeout' if 'own' in name else 'SOCKET_TIMEOUT'} in its OPTIONS to 1 second" in text
 
 
@@ -58,6 +69,21 @@ def test_pins_in_such_a_cache_are_one_too(settings: Any, name: str) -> None:
     [(id, text)] = warnings(settings, CACHE, WAITING[name])
     assert id == "multidb.W033"
     assert "CACHES['default'], which requests ask for pins" in text
+
+
+def test_a_project_s_own_that_is_derived_from_such_a_cache_or_engine_is_one_too(settings: Any) -> None:
+    settings.SESSION_ENGINE = __name__
+    ours = {**WAITING["none of all"], "BACKEND": f"{__name__}.OurRedisCache"}
+    [(_, of_pins), (_, of_sessions)] = sorted(warnings(settings, CACHE, ours))
+    assert "which requests ask for pins" in of_pins
+    assert "which requests ask for sessions" in of_sessions
+
+
+@pytest.mark.parametrize("missing", ["no.such.module", "tests.backends.test_waiting.Nothing"])
+def test_of_what_cannot_be_imported_django_tells(settings: Any, missing: str) -> None:
+    settings.SESSION_ENGINE = "no.such.engine"
+    settings.CACHES = {"default": WAITING["none of all"], "pins": {"BACKEND": missing}}
+    assert [*check_cache("pins", "pins"), *check_sessions()] == []
 
 
 @pytest.mark.parametrize("backend", [REDIS, SESSION])

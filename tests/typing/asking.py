@@ -23,6 +23,10 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
     return HttpResponse(token)
 
 
+def pages(number: int) -> HttpResponse:
+    return HttpResponse()
+
+
 @db_read
 async def search(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
@@ -79,3 +83,6 @@ def of_the_package() -> None:
     assert_type(multidb.this_thread_is_pinned(), bool)
     assert_type(multidb.get_replica(), str)
     assert_type(multidb.DEFAULT_DB_ALIAS, str)
+    assert_type(multidb.db_write(pages)(1), HttpResponse)
+    assert_type(multidb.__version__, str)
+    assert_type(sum(multidb.VERSION), int)

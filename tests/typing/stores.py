@@ -8,13 +8,14 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from multidb.backends import get_pin_store
-from multidb.backends.base import PinStore
+from multidb.backends.base import PinStore, UnsentResponse
 from multidb.backends.cache import CachePinStore
 from multidb.backends.cookie import SignedCookiePinStore
+from multidb.backends.inspection import Inspection
 from multidb.backends.keyed import KeyedPinStore
 from multidb.backends.redis import RedisPinStore
 from multidb.backends.session import SessionPinStore
-from multidb.pins import Pin
+from multidb.pins import Hold, Pin, PinStoreUnavailable
 
 
 class OwnPinStore(PinStore):
@@ -29,6 +30,9 @@ class OwnPinStore(PinStore):
 
     def check(self) -> list[CheckMessage]:
         return super().check()
+
+    def inspect(self) -> Inspection:
+        return Inspection(0.001, pins=2)
 
 
 class Misspelt(PinStore):
@@ -71,3 +75,18 @@ def of_pins(pin: Pin) -> None:
     assert_type(Pin.decode("{}"), Pin | None)
     assert_type(Pin.on(["default"], 1.0), Pin)
     pin.holds = {}  # type: ignore[misc]  # a pin is a value
+
+
+def of_a_store_that_cannot_tell(request: HttpRequest, pin: Pin) -> None:
+    try:
+        get_pin_store().load(request)
+    except PinStoreUnavailable as unavailable:
+        assert_type(unavailable.pin, Pin | None)
+    get_pin_store().save(request, UnsentResponse(), pin)
+    assert_type(get_pin_store().inspect(), Inspection | None)
+
+
+def of_holds(pin: Pin) -> None:
+    for hold in pin.holds.values():
+        assert_type(hold.until, int)
+        assert_type(hold.merge(Hold(0)), Hold)

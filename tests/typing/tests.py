@@ -4,15 +4,18 @@ from typing import Any, assert_type
 
 from django.test import Client, TestCase
 
+import pytest_multidb
 from multidb.pins import Pin
 from multidb.routes import Route
 from multidb.test import (
     RoutingTestMixin,
+    aassert_not_pinned,
     aassert_pinned,
     assert_not_pinned,
     assert_pinned,
     assert_reads_from,
     captured_routes,
+    isolated_routing,
     lagging,
 )
 
@@ -31,6 +34,18 @@ def of_pins(response: Any) -> None:
 
 async def of_pins_in_async_tests(response: Any) -> None:
     assert_type(await aassert_pinned(response), Pin)
+    await aassert_not_pinned(response)
+
+
+def of_isolation() -> None:
+    with isolated_routing() as nothing:
+        assert_type(nothing, None)
+
+
+def of_fixtures() -> None:
+    """Which have types."""
+    for fixture in (pytest_multidb.captured_routes, pytest_multidb.isolated_routing, pytest_multidb.lagging_replicas):
+        assert_type(fixture.__name__, str)
 
 
 def of_lag() -> None:

@@ -8,6 +8,7 @@ from tests.integration.browser.visitors import (
     REPLICAS,
     answered_by,
     card,
+    choose_store,
     expect,
     notice,
     post,
@@ -58,3 +59,17 @@ def test_another_visitors_page_shows_it_without_being_loaded_again(
     press(page, "Mend", "replica-2")
     expect(other.get_by_role("button", name="Break replica-2")).to_be_visible()
     expect(card(other, "replica-2")).to_contain_text("newest post")
+
+
+def test_what_is_being_written_outlives_what_loads_the_page_anew(board: Board, page: Any) -> None:
+    """Until it is posted."""
+    board.settle("off", lag=0)
+    page.get_by_role("textbox").fill("A draft")
+    press(page, "Break", "replica-1")
+    expect(page.get_by_role("textbox")).to_have_value("A draft")
+    choose_store(page, "Session")
+    press(page, "Mend", "replica-1")
+    expect(page.get_by_role("textbox")).to_have_value("A draft")
+    post(page, "A draft, and its end")
+    page.reload()
+    expect(page.get_by_role("textbox")).to_have_value("")

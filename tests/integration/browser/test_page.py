@@ -1,11 +1,12 @@
 """In a real browser: the page by keyboard, narrow and wide, dark and light, without scripts, and as axe sees it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from tests.boards import Board
+from tests.integration.browser.conftest import PATIENCE
 from tests.integration.browser.visitors import (
     REPLICAS,
     answered_by,
@@ -174,3 +175,47 @@ def test_the_page_works_without_scripts(board: Board, open_board: Callable[..., 
     expect(notice(page)).to_contain_text("You see your own post")
     expect(answered_by(page)).to_contain_text("reason: pinned")
     expect(page.get_by_role("img", name="Time line")).to_be_visible()
+
+
+@pytest.fixture
+def unwatched(browser: Any, board: Board) -> Iterator[Any]:
+    """A browser context in whose pages something may go wrong."""
+    context = browser.new_context()
+    context.set_default_timeout(PATIENCE)
+    yield context
+    context.close()
+
+
+def test_a_page_of_before_a_visitor_signed_in_says_what_to_do(board: Board, unwatched: Any) -> None:
+    """In another tab: neither a lag nor a post is taken, and the page keeps its shape."""
+    board.settle("cookie", lag=5)
+    old, new = unwatched.new_page(), unwatched.new_page()
+    old.goto(board.address)
+    new.goto(board.address)
+    sign_in(new, "ada")
+    slider(old, "replica-1").press("ArrowRight")
+    said = "You have signed in or out in another tab. Go back, and try again."
+    expect(card(old, "replica-1").get_by_role("alert")).to_contain_text(said)
+    assert old.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    old.get_by_role("textbox").fill("Nobody's")
+    old.get_by_role("button", name="Post", exact=True).click()
+    expect(old.locator("body")).to_contain_text(said)
+
+
+def test_a_page_whose_server_has_gone_says_so(board: Board, unwatched: Any) -> None:
+    """Until that is back."""
+    page = unwatched.new_page()
+    page.goto(board.address)
+    away = page.get_by_text("The server does not answer")
+    expect(away).to_be_hidden()
+    page.route("**/status", lambda route: route.abort())
+    expect(away).to_be_visible()
+    page.unroute("**/status")
+    expect(away).to_be_hidden()
+
+
+def test_at_400_percent_nothing_scrolls_sideways(board: Board, open_board: Callable[..., Any]) -> None:
+    """https://www.w3.org/WAI/WCAG22/Understanding/reflow.html: 1280 px are 320 px then."""
+    page = open_board(viewport={"width": 320, "height": 256})
+    missed(board, page)
+    assert page.evaluate("document.documentElement.scrollWidth") == 320

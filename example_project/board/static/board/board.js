@@ -2,6 +2,7 @@
 "use strict";
 
 const EVERY_MILLISECONDS = 500;
+const LONGEST_MILLISECONDS = 5000;
 const pin = document.querySelector("[data-pin]");
 let pinnedUntil = performance.now() + Number(pin.dataset.seconds) * 1000;
 
@@ -90,14 +91,23 @@ function showTimeline(timeline) {
   if (!rows.closest("details").open) rows.innerHTML = timeline.rows;
 }
 
-async function ask() {
+let failures = 0;
+
+async function statusNow() {
   try {
-    if (!document.hidden) {
-      const response = await fetch(document.body.dataset.status);
-      if (response.ok) showStatus(await response.json());
-    }
+    const response = await fetch(document.body.dataset.status, { signal: AbortSignal.timeout(LONGEST_MILLISECONDS) });
+    return response.ok ? await response.json() : null;
   } catch {
-    // The server is away for a moment: ask again.
+    return null;
+  }
+}
+
+async function ask() {
+  if (!document.hidden) {
+    const status = await statusNow();
+    failures = status ? 0 : failures + 1;
+    document.querySelector("[data-away]").hidden = failures < 2; // Once may be a moment.
+    if (status) showStatus(status);
   }
   setTimeout(ask, EVERY_MILLISECONDS);
 }
@@ -121,6 +131,16 @@ async function sendLag(form) {
   problem.hidden = !problem.textContent;
 }
 
+// Whatever loads the page anew but its own form leaves what was being written.
+function keepDraft(form, text) {
+  if (!form.contains(text) && text.value) sessionStorage.setItem("draft", text.value);
+}
+
+function takeUpDraft(text) {
+  text.value = text.value || sessionStorage.getItem("draft") || "";
+  sessionStorage.removeItem("draft");
+}
+
 function showLocalTime(time) {
   const created = new Date(time.dateTime);
   time.textContent = created.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -137,8 +157,11 @@ for (const form of document.querySelectorAll("[data-lag]")) {
   form.addEventListener("submit", (event) => { event.preventDefault(); sendLag(form); });
 }
 document.querySelectorAll("time").forEach(showLocalTime);
-document.querySelector("textarea").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.target.form.requestSubmit();
+const text = document.querySelector("textarea");
+takeUpDraft(text);
+document.addEventListener("submit", (event) => { if (!event.defaultPrevented) keepDraft(event.target, text); });
+text.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) text.form.requestSubmit();
 });
 setInterval(showPin, 100);
 ask();
