@@ -33,9 +33,9 @@ class Breaker:
         self._lock = threading.Lock()
 
     def may_ask(self, name: str) -> bool:
-        """May the caller ask ``name``? Whoever is let through says ``failed`` or ``succeeded`` afterwards.
+        """May the caller ask ``name``? Whoever is let through says ``failed``, ``succeeded`` or ``not_asked`` then.
 
-        Where that could not find out, it says nothing, and ``name`` is left alone once more.
+        Who says nothing, as it was cancelled, has ``name`` left alone once more.
         """
         if name not in self._rests_until:
             return True
@@ -74,6 +74,14 @@ class Breaker:
             self._rests_since.pop(name, None)
         if was_down:
             self._on_up(name)
+
+    def not_asked(self, name: str) -> None:
+        """Nobody has asked ``name``, for that could not be done here: the next caller may."""
+        if name not in self._rests_until:
+            return
+        with self._lock:
+            if name in self._rests_until:
+                self._rests_until[name] = -math.inf
 
     def forget(self) -> None:
         """Forget all failures, without a word."""

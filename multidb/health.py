@@ -37,6 +37,7 @@ def is_usable(alias: str) -> bool:
         _breaker.failed(alias, error)
         return False
     except CANNOT_TELL:
+        _breaker.not_asked(alias)
         return True
     if seconds is not None:
         _late.add(alias)
@@ -63,6 +64,7 @@ def connects(alias: str) -> bool:
         _quiet_breaker.failed(alias, error)
         return False
     except CANNOT_TELL:
+        _quiet_breaker.not_asked(alias)
         return True
     _quiet_breaker.succeeded(alias)
     return True

@@ -45,6 +45,7 @@ class _Message:
 
     knows_clients = False
     client_may_change = False
+    may_wait = False
 
     def __init__(self, pin: Pin | None) -> None:
         self._pin = pin

@@ -89,7 +89,8 @@ class KeptReplicas:
         """
         link = None if chosen == primary else health.link_to(chosen)
         if link is not None and link.driver_connection is None and event_loop.is_running():
-            return self._proposed.setdefault(primary, chosen)
+            self._proposed[primary] = chosen
+            return chosen
         kept = self.kept.setdefault(primary, chosen)
         if link is not None and kept == chosen:
             self._links[kept] = link

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.http import HttpRequest
 
+from multidb import event_loop
 from multidb.conf import conf
 from multidb.log import complain, say_once
 from multidb.pins import Pin, PinStoreUnavailable
@@ -27,6 +28,9 @@ class PinSource(Protocol):
 
     @property
     def client_may_change(self) -> bool: ...
+
+    @property
+    def may_wait(self) -> bool: ...
 
 
 class Lookup:
@@ -72,6 +76,8 @@ class Lookup:
 
     def _look(self) -> None:
         """Ask the store about the client, unless that is the one that it was asked about last."""
+        if self._store.may_wait and event_loop.is_running():
+            raise SynchronousOnlyOperation("A pin store of the project's own may keep the event loop waiting.")
         client = self._client_so_far()
         self.client_may_change = self._store.client_may_change and client is not _UNKNOWN_CLIENT
         if client != self._client:

@@ -5,6 +5,7 @@ from contextlib import closing, suppress
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db import DataError, Error, IntegrityError, ProgrammingError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -37,6 +38,8 @@ def watch_connections() -> None:
     Those too that this thread has open already, as of an app which is listed before and asks when Django starts.
     """
     connection_created.connect(_watch, dispatch_uid="multidb")
+    if not settings.configured:
+        return  # And none is open.
     for connection in connections.all(initialized_only=True):
         is_open = connection.connection is not None and not connection.in_atomic_block
         if is_open and vars(connection).get(_WATCHED) is not connection.connection:

@@ -130,6 +130,19 @@ def test_a_failure_after_the_rest_begins_another(observed: Observed, monotonic: 
     assert observed.let_through(["a"]) == ["a"]
 
 
+def test_one_who_could_not_ask_is_followed_by_another_at_once(observed: Observed, monotonic: Monotonic) -> None:
+    """Nothing is told, for nobody knows more than before."""
+    observed.breaker.failed("a", "refused")
+    monotonic.now += LONGEST
+    assert observed.let_through(["a"]) == ["a"]
+    observed.breaker.not_asked("a")
+    assert observed.let_through(["a", "a"]) == ["a"]
+    observed.breaker.succeeded("a")
+    observed.breaker.not_asked("a")
+    assert observed.let_through(["a", "a"]) == ["a", "a"]
+    assert observed.told == [("down", "a", "refused"), ("up", "a")]
+
+
 def test_each_change_is_told_once(observed: Observed) -> None:
     for why in ("refused", "refused again"):
         observed.breaker.failed("a", why)
@@ -190,7 +203,7 @@ class TestThreads:
         self.at_once(lambda: observed.breaker.succeeded("a"))
         assert observed.told == [("down", "a", "refused"), ("up", "a")]
 
-    @pytest.mark.parametrize("asked", [Breaker.may_ask, Breaker.succeeded])
+    @pytest.mark.parametrize("asked", [Breaker.may_ask, Breaker.not_asked, Breaker.succeeded])
     def test_one_who_is_overtaken_by_a_success_finds_it(
         self, observed: Observed, asked: Callable[[Breaker, str], object]
     ) -> None:

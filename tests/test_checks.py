@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.core.checks import CheckMessage, run_checks
 from django.core.management import CommandError, call_command
+from django.db import connections
 
 from multidb.backends.session import SessionPinStore
 from tests.blocks import ROOT
@@ -193,6 +194,16 @@ def test_what_is_impossible_or_doubtful_together_is_reported_alone(
 def test_what_is_right_passes(request, settings, values: dict[str, Any]) -> None:
     set_all(request, settings, values)
     assert messages() == []
+
+
+@pytest.mark.parametrize(("atomic_requests", "ids"), [(True, ["multidb.W042"]), (False, [])])
+def test_a_cache_in_a_database_with_atomic_requests_is_doubtful(
+    settings, monkeypatch: pytest.MonkeyPatch, atomic_requests: bool, ids: list[str]
+) -> None:
+    settings.MULTIDB_PIN_STORE = store(CACHE)
+    settings.CACHES = {"default": holding(TABLE, 10_000)}
+    monkeypatch.setitem(connections["default"].settings_dict, "ATOMIC_REQUESTS", atomic_requests)
+    assert [message.id for message in messages()] == ids
 
 
 class Unmakeable(SessionPinStore):

@@ -121,6 +121,7 @@ def test_of_another_request_nothing_is_noted(rf: Any) -> None:
 class _Store:
     knows_clients = False
     client_may_change = False
+    may_wait = False
 
     def client(self, request: HttpRequest) -> tuple[()]:
         return ()

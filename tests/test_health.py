@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connections, router
 from django.http import HttpRequest, JsonResponse
@@ -58,6 +59,28 @@ class TestRefusal:
             assert (await async_client.get("/iterate")).json() == {"texts": []}
             assert len(runs) == number
             health.forget()
+
+    def test_it_is_used_again_though_each_first_question_comes_on_an_event_loop(
+        self,
+        refuse: Callable[[str], None],
+        replication: Replication,
+        async_client: AsyncClient,
+        monotonic: Ahead,
+        sent: list[tuple[str, str]],
+        tmp_path: Any,
+    ) -> None:
+        """Where nobody can ask it: that takes the turn from none who can."""
+
+        async def iterate_four_times() -> None:
+            for _ in range(4):
+                await async_client.get("/iterate")
+
+        refuse("replica-1")
+        async_to_sync(iterate_four_times)()
+        replication.connect("replica-1", str(tmp_path / "replica-1.sqlite3"))
+        monotonic.now += 6.1
+        async_to_sync(iterate_four_times)()
+        assert sent == [("down", "replica-1"), ("up", "replica-1")]
 
     def test_outside_a_request_too(self, refuse: Callable[[str], None]) -> None:
         refuse("replica-2")

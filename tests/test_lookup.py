@@ -4,6 +4,7 @@ import threading
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import router
@@ -31,6 +32,7 @@ class CountingStore:
 
     knows_clients = True
     client_may_change = False
+    may_wait = False
 
     def client(self, request: HttpRequest) -> list[str]:
         user = request.__dict__.get("user")
@@ -317,6 +319,17 @@ def test_what_a_thread_has_found_stands_though_the_event_loop_may_not_ask(reques
     assert store.loads == 1
 
 
+async def test_a_store_that_may_wait_is_asked_in_a_thread(request_: HttpRequest) -> None:
+    """One whose ``load`` or ``client`` is a project's own. On the event loop the read goes to the primary, unasked."""
+    store = CountingStore()
+    store.may_wait = True
+    state = begin(request_, store)
+    assert state.pin_reason("default") == "store down"
+    assert store.loads == 0
+    assert await sync_to_async(state.pin_reason)("default") is None
+    assert store.loads == 1
+
+
 def test_two_threads_that_look_up_two_clients_at_once_find_both_pins(request_: HttpRequest) -> None:
     """As before and after the user is known: neither takes away what the other has found, or was found before."""
 
@@ -332,6 +345,7 @@ def test_two_threads_that_look_up_two_clients_at_once_find_both_pins(request_: H
     class OfThread:
         knows_clients = True
         client_may_change = True
+        may_wait = False
 
         def client(self, request: HttpRequest) -> list[str]:
             return [threading.current_thread().name]

@@ -285,6 +285,7 @@ class Answering:
 
     knows_clients = True
     client_may_change = False
+    may_wait = False
 
     def __init__(self, pin: Pin | None) -> None:
         self._pin = pin

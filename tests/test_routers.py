@@ -30,6 +30,7 @@ class Store:
 
     knows_clients = True
     client_may_change = False
+    may_wait = False
 
     def client(self, request: HttpRequest) -> list[str]:
         return []

@@ -33,6 +33,7 @@ class Store:
     """A pin store of a pin for one user, or for everybody, that counts how often it is asked."""
 
     client_may_change = False
+    may_wait = False
 
     def __init__(self, pin: Pin | None = None, of: str = "", knows_clients: bool = False) -> None:
         self.knows_clients = knows_clients

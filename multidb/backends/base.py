@@ -109,6 +109,11 @@ class PinStore(ABC):
     client_may_change = False
     """Whether ``client`` may answer otherwise during a request though ``request.user`` is the same."""
 
+    @cached_property
+    def may_wait(self) -> bool:
+        """May ``load`` or ``client`` keep an event loop waiting, for they are not the library's? Then a thread asks."""
+        return not self._has_ours("load", "client")
+
     def client(self, request: HttpRequest) -> Collection[str]:
         """What pins of this client are filed under, as far as ``request`` knows by now; empty if that never changes.
 
@@ -230,10 +235,14 @@ class PinStore(ABC):
             self._write(request, response, text, seconds)
             return
         try:
-            self._asked(self._write, request, response, text, seconds)
+            self._asked(self._write_it, request, response, text, seconds)
         except PinStoreUnavailable:
             self.outage.miss_for(seconds)
             raise
+
+    def _write_it(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> None:
+        with asking_in_transaction_of_view():
+            self._write(request, response, text, seconds)
 
 
 @cache

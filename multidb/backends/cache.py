@@ -12,6 +12,7 @@ from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage, Warning
+from django.db import connections, router
 
 from multidb.backends.aliased import AliasedPinStore
 from multidb.backends.inspection import Inspection
@@ -72,7 +73,12 @@ class CachePinStore(AliasedPinStore):
 
     def _check_cache(self) -> list[CheckMessage]:
         cache = self._cache()
-        return [*self._check_others_see(cache), *self._check_room(cache), *check_cache(self._alias, "pins")]
+        return [
+            *self._check_others_see(cache),
+            *self._check_room(cache),
+            *self._check_transactions(cache),
+            *check_cache(self._alias, "pins"),
+        ]
 
     def _check_others_see(self, cache: BaseCache) -> Iterator[CheckMessage]:
         if isinstance(cache, LocMemCache | DummyCache):
@@ -94,6 +100,19 @@ class CachePinStore(AliasedPinStore):
                     "within MULTIDB_PINNING_SECONDS. Or use RedisPinStore."
                 ),
                 id="multidb.W032",
+            )
+
+    def _check_transactions(self, cache: Any) -> Iterator[CheckMessage]:
+        # Django's deletes what has run out as it reads, and the row stays locked to the end of the transaction.
+        if not isinstance(cache, DatabaseCache):
+            return
+        database = router.db_for_write(cache.cache_model_class)
+        if connections[database].settings_dict["ATOMIC_REQUESTS"]:
+            yield Warning(
+                f"MULTIDB_PIN_STORE keeps pins in the cache {self._alias!r}, a table of the database {database!r}, "
+                "which has ATOMIC_REQUESTS: the requests of one client wait for each other when a pin has run out.",
+                hint="Name a cache that is no table, or use RedisPinStore or SignedCookiePinStore.",
+                id="multidb.W042",
             )
 
     def _cache(self) -> BaseCache:

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from django.contrib.sessions.backends.base import SessionBase
+from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
 from django.utils.asyncio import async_unsafe
 
@@ -11,7 +12,12 @@ from multidb.backends.failures import in_transaction_of_view
 
 _CACHE = "_session_cache"
 
+# The key under which somebody looked, and what was there, or the error.
+Peeked = tuple[str | None, dict[str, Any] | Exception | None]
+
 _PEEKED = "_multidb_peeked"
+
+_NOT_PEEKED: Peeked = None, None
 
 # What a session engine makes a key of, and a cookie carries. A client can send anything: NUL, which PostgreSQL refuses,
 # or characters that the table's character set has not.
@@ -33,13 +39,17 @@ def is_known(session: SessionBase) -> bool:
     return _CACHE in vars(session) or _peeked(session) is not None
 
 
-def peek(session: SessionBase) -> dict[str, Any] | None:
-    """What is in ``session``, or ``None`` if it has a key, but is gone, or can never have been.
+def peek(session: object) -> dict[str, Any] | None:
+    """What is in ``session``, or ``None`` if it has a key, but is gone, or can never have been; or is none of Django's.
+
+    Where that could not be told, the same error is raised once more, and nobody is asked again: see ``ask_again``.
 
     Leaves no trace of having been there, also where the view uses the session at the same moment, in another thread:
     the response is not made to vary on the session's cookie, nor to delete it. Whoever uses the session loads it then,
     as it is by then, and finds out if it is gone.
     """
+    if not isinstance(session, SessionBase):
+        return None  # As where an API puts a plain dict in its place.
     loaded = vars(session).get(_CACHE)
     if loaded is not None:
         return dict(loaded)
@@ -48,10 +58,18 @@ def peek(session: SessionBase) -> dict[str, Any] | None:
         return {}  # As Django has it, which asks nobody then.
     peeked = _peeked(session)
     if peeked is None:
-        with in_transaction_of_view():
-            peeked = key, load(session.__class__(key))
+        peeked = key, _content_or_error(session.__class__(key))
         vars(session)[_PEEKED] = peeked
+    if isinstance(peeked[1], Exception):
+        raise peeked[1]
     return peeked[1]
+
+
+def ask_again(request: HttpRequest) -> None:
+    """Let ``peek`` ask anew for the session of ``request`` if it has failed, since much may depend on the answer."""
+    session = getattr(request, "session", None)
+    if isinstance(session, SessionBase) and isinstance(vars(session).get(_PEEKED, _NOT_PEEKED)[1], Exception):
+        del vars(session)[_PEEKED]
 
 
 def load(session: SessionBase) -> dict[str, Any] | None:
@@ -73,9 +91,19 @@ def load(session: SessionBase) -> dict[str, Any] | None:
     return None
 
 
-def _peeked(session: SessionBase) -> tuple[str, dict[str, Any] | None] | None:
-    peeked: tuple[str, dict[str, Any] | None] | None = vars(session).get(_PEEKED)
-    return None if peeked is None or peeked[0] != session.session_key else peeked
+def _peeked(session: SessionBase) -> Peeked | None:
+    peeked: Peeked = vars(session).get(_PEEKED, _NOT_PEEKED)
+    return None if peeked[0] is None or peeked[0] != session.session_key else peeked
+
+
+def _content_or_error(session: SessionBase) -> dict[str, Any] | Exception | None:
+    try:
+        with in_transaction_of_view():
+            return load(session)
+    except SynchronousOnlyOperation:
+        raise
+    except Exception as error:
+        return error
 
 
 # Of the engines, only those that use the database say so by themselves.

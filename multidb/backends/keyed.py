@@ -13,7 +13,7 @@ from django.http.response import HttpResponseBase
 from django.utils.crypto import salted_hmac
 
 from multidb.backends.base import PinStore
-from multidb.backends.client_session import is_known, session_key
+from multidb.backends.client_session import ask_again, is_known, session_key
 from multidb.backends.failures import ERRORS_OF_ONE_REQUEST, asking_in_transaction_of_view, reading
 from multidb.backends.keys import KEYS, key_function, session_key_is_its_content
 from multidb.backends.waiting import check_sessions
@@ -106,13 +106,17 @@ class KeyedPinStore(PinStore):
         if not keys:
             return
         with self._owing(keys, text, seconds):
-            taken = self._asked(self._set, keys, text, seconds)
+            taken = self._asked(self._set_all, keys, text, seconds)
         if not taken:
             self._not_taken(keys, text, seconds)
 
     def _get_all(self, keys: list[str]) -> list[str | bytes | None]:
         with asking_in_transaction_of_view():
             return list(self._get(keys))
+
+    def _set_all(self, keys: list[str], text: str, seconds: float) -> bool:
+        with asking_in_transaction_of_view():
+            return self._set(keys, text, seconds)
 
     def _keys_to_read(self, request: HttpRequest) -> list[str]:
         if self._would_wait_in_vain(request):
@@ -130,6 +134,7 @@ class KeyedPinStore(PinStore):
 
     def _keys_to_write(self, request: HttpRequest, seconds: float) -> list[str]:
         names = list(self._functions)
+        ask_again(request)
         if self._would_wait_in_vain(request):
             self.outage.miss_for(seconds)
             names = [name for name in names if name == "authorization"]

@@ -67,8 +67,13 @@ class AsyncKeyedPinStore(KeyedPinStore):
             await await_user(request)
         return await self._awaitable()
 
+    # Its server is no database of Django's, of which a transaction could be open.
+
     def _get_all(self, keys: list[str]) -> list[str | bytes | None]:
-        return list(self._get(keys))  # From a server that is no database of Django's.
+        return list(self._get(keys))
+
+    def _set_all(self, keys: list[str], text: str, seconds: float) -> bool:
+        return self._set(keys, text, seconds)
 
     def _refuse_while_it_rests(self) -> None:
         if self.outage.is_resting():

@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 
 from multidb.backends.base import PinStore, UnsentResponse
 from multidb.backends.client_session import load, peek, session_key
+from multidb.backends.failures import asking_in_transaction_of_view
 from multidb.backends.inspection import Inspection
 from multidb.backends.session_row import change_row, has_row
 from multidb.backends.waiting import check_sessions
@@ -58,9 +59,12 @@ class SessionPinStore(PinStore):
     def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> None:
         session = getattr(request, "session", None)
         # Django saves no session with a server error.
-        if session is None or response.status_code >= 500:
+        if not isinstance(session, SessionBase) or response.status_code >= 500:
             return
-        is_sent = not isinstance(response, UnsentResponse)
+        with asking_in_transaction_of_view():
+            self._write_into(session, text, is_sent=not isinstance(response, UnsentResponse))
+
+    def _write_into(self, session: SessionBase, text: str, is_sent: bool) -> None:
         if is_sent and (session.modified or settings.SESSION_SAVE_EVERY_REQUEST):
             with_pin = self._with_pin(load(session) or {}, text)
             if with_pin is not None:

@@ -331,3 +331,21 @@ def test_a_store_that_has_no_pin_of_a_client_is_not_read(rf: RequestFactory) -> 
             pytest.fail("It was read.")
 
     assert Elsewhere().load(rf.get("/")) is None
+
+
+class OwnLoad(OwnPinStore):
+    def load(self, request: HttpRequest) -> Pin | None:
+        return super().load(request)
+
+
+class OwnClient(OwnPinStore):
+    def client(self, request: HttpRequest) -> list[str]:
+        return []
+
+
+@pytest.mark.parametrize(("store", "may_wait"), [(OwnPinStore, False), (OwnLoad, True), (OwnClient, True)])
+def test_a_load_or_client_of_a_project_s_own_may_keep_an_event_loop_waiting(
+    store: type[PinStore], may_wait: bool
+) -> None:
+    """What it reads and writes is asked for by methods of ours, which refuse to do so there."""
+    assert store().may_wait is may_wait

@@ -11,7 +11,7 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections
 from django.http import HttpRequest
 
-from multidb.backends.client_session import is_known, load, peek, session_key
+from multidb.backends.client_session import ask_again, is_known, load, peek, session_key
 
 
 def test_the_key_is_that_of_the_session() -> None:
@@ -143,3 +143,48 @@ def test_what_a_view_does_with_a_session_meanwhile_stays_done(monkeypatch: pytes
     assert session.modified
     assert session.accessed
     assert vars(session)["_session_cache"] == {"visits": 2}
+
+
+class Fails(DatabaseSession):
+    """Whose server does not answer."""
+
+    loads = 0
+
+    def load(self) -> Any:
+        Fails.loads += 1
+        raise OSError("refused")
+
+
+def test_a_session_that_cannot_be_loaded_is_asked_for_once_and_again_when_much_depends_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each question may take the timeout of its server."""
+    monkeypatch.setattr(Fails, "loads", 0)
+    request = HttpRequest()
+    request.session = Fails("a" * 32)
+    for asked in (1, 2):
+        for _ in range(3):
+            with pytest.raises(OSError, match="refused"):
+                peek(request.session)
+            assert is_known(request.session)
+        assert Fails.loads == asked
+        ask_again(request)
+
+
+@pytest.mark.django_db(databases="__all__")
+def test_what_is_known_is_not_asked_for_again(django_assert_num_queries: Any) -> None:
+    request = HttpRequest()
+    request.session = DatabaseSession("gone" * 8)
+    with django_assert_num_queries(1):
+        assert peek(request.session) is None
+        ask_again(request)
+        assert peek(request.session) is None
+
+
+@pytest.mark.parametrize("attributes", [{}, {"session": None}, {"session": {"user": "ada"}}])
+def test_what_is_no_session_of_django_holds_nothing(attributes: dict[str, Any]) -> None:
+    """As where an API without sessions puts a dict in their place."""
+    request = HttpRequest()
+    vars(request).update(attributes)
+    ask_again(request)
+    assert peek(getattr(request, "session", None)) is None

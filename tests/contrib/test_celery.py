@@ -1,5 +1,6 @@
 """What a task begins with and leaves, and a task that runs inside a request."""
 
+import os
 import runpy
 import subprocess
 import sys
@@ -92,6 +93,21 @@ def test_without_celery_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "celery", None)
     with pytest.raises(ImportError, match=r'pip install "django-multidb-pinning\[celery\]"'):
         runpy.run_path(pins.__file__)
+
+
+def test_it_is_installed_before_settings_are_configured() -> None:
+    """As in the module that makes the Celery app."""
+    code = """
+from django.conf import settings
+from multidb.contrib.celery import install
+install()
+print(settings.configured)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, check=True, capture_output=True, text=True
+    )
+    assert said.stdout.strip() == "False"
 
 
 def test_the_module_in_the_documentation_sends_pins() -> None:
