@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.conf import LazySettings
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
@@ -487,6 +488,14 @@ def test_a_connection_that_is_open_already_is_watched_too(client: Client, monkey
     wrappers = list(connection.execute_wrappers)
     watch_connections()
     assert connection.execute_wrappers == wrappers
+
+
+def test_before_settings_are_configured_no_connection_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And to look for one would configure them; see ``contrib/test_celery.py``."""
+    monkeypatch.setattr("multidb.writes.settings", LazySettings())
+    monkeypatch.delitem(vars(connections["default"]), "_multidb_watched")
+    watch_connections()
+    assert "_multidb_watched" not in vars(connections["default"])
 
 
 def test_what_a_store_writes_to_find_a_pin_is_no_write_of_the_client(

@@ -69,7 +69,7 @@ def ask_again(request: HttpRequest) -> None:
     """Let ``peek`` ask anew for the session of ``request`` if it has failed, since much may depend on the answer."""
     session = getattr(request, "session", None)
     if isinstance(session, SessionBase) and isinstance(vars(session).get(_PEEKED, _NOT_PEEKED)[1], Exception):
-        del vars(session)[_PEEKED]
+        vars(session).pop(_PEEKED, None)
 
 
 def load(session: SessionBase) -> dict[str, Any] | None:
