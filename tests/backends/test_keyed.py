@@ -1,20 +1,17 @@
 """The keys of a client: all that apply when writing, any when reading, and nothing secret in the store."""
 
 import re
-import uuid
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.contrib.auth.middleware import AuthenticationMiddleware
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.utils.crypto import salted_hmac
-from django.utils.functional import SimpleLazyObject
 
 from multidb.backends import get_pin_store
 from multidb.backends.cache import CachePinStore
@@ -43,58 +40,6 @@ def with_user(rf: RequestFactory, user: Any) -> HttpRequest:
     request = rf.get("/")
     request.user = user
     return request
-
-
-@pytest.mark.parametrize(
-    ("user", "expected"),
-    [
-        (User(pk=42), ["multidb:user:42"]),
-        (User(), []),
-        (AnonymousUser(), []),
-        (None, []),
-        (SimpleNamespace(is_authenticated=True, pk="a-b_c"), ["multidb:user:a-b_c"]),
-        (SimpleNamespace(pk=1), []),
-        (
-            SimpleNamespace(
-                is_authenticated=True,
-                pk=1,
-                _meta=SimpleNamespace(pk=SimpleNamespace(value_to_string=lambda user: f"number-{user.pk}")),
-            ),
-            ["multidb:user:number-1"],  # As Django writes it into the session.
-        ),
-        (
-            SimpleNamespace(is_authenticated=True, pk=uuid.UUID(int=1)),
-            ["multidb:user:00000000-0000-0000-0000-000000000001"],
-        ),
-        (SimpleLazyObject(lambda: User(pk=42)), []),
-    ],
-    ids=lambda value: str(value)[:40] if type(value) is list else type(value).__name__,
-)
-def test_the_user_where_it_is_known(rf: RequestFactory, user: Any, expected: list[str]) -> None:
-    assert keys(with_user(rf, user), keys=["user"]) == expected
-
-
-def test_a_lazy_user_that_was_loaded_is_known(rf: RequestFactory) -> None:
-    user = SimpleLazyObject(lambda: User(pk=42))
-    assert user.pk == 42
-    assert keys(with_user(rf, user), keys=["user"]) == ["multidb:user:42"]
-
-
-def test_a_user_not_yet_loaded_is_known_by_the_session(rf: RequestFactory, session: SessionStore) -> None:
-    request = with_user(rf, SimpleLazyObject(lambda: pytest.fail("the user was loaded")))
-    request.session = session
-    assert keys(request, keys=["user"]) == ["multidb:user:7"]
-
-
-def test_django_s_own_auser_is_not_asked_where_the_session_tells(
-    rf: RequestFactory, session: SessionStore, django_assert_num_queries: Any
-) -> None:
-    request = rf.get("/")
-    request.session = session
-    assert session["_auth_user_id"] == "7"
-    AuthenticationMiddleware(lambda request: HttpResponse()).process_request(request)
-    with django_assert_num_queries(0):
-        assert keys(request, keys=["user"]) == ["multidb:user:7"]
 
 
 @pytest.mark.parametrize("key", ["ada@example.org", "x" * 37, "a b", "é", "a\nb", "\x00"])
@@ -193,20 +138,6 @@ def test_keys_that_cannot_be_used_are_refused_by_name(option: Any, words: str) -
 
 async def aby_header(request: HttpRequest) -> str | None:
     return None
-
-
-def test_a_session_that_is_gone_is_no_key(rf: RequestFactory) -> None:
-    request = rf.get("/")
-    request.session = SessionStore("gonegonegonegonegonegonegonegone")
-    assert keys(request) == []
-    assert keys(request, keys=["session"]) == []
-
-
-def test_a_session_whose_key_is_its_content_is_no_key(rf: RequestFactory, settings, session: SessionStore) -> None:
-    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
-    request = rf.get("/")
-    request.session = session
-    assert keys(request, keys=["session"]) == []
 
 
 def test_a_header_that_is_no_text_is_a_key_like_any_other(rf: RequestFactory) -> None:

@@ -1,0 +1,113 @@
+"""What each key says of a request: nothing that takes a query, and nothing of a client that is not known."""
+
+import uuid
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.backends.db import SessionStore
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+from django.utils.functional import SimpleLazyObject
+
+from multidb.backends.keys import key_function, session, user
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+
+@pytest.fixture
+def request_(rf: RequestFactory) -> HttpRequest:
+    """Of a client with a session, which names a user."""
+    kept = SessionStore()
+    kept["_auth_user_id"] = "7"
+    kept.save()
+    request = rf.get("/")
+    request.session = SessionStore(kept.session_key)
+    return request
+
+
+def with_number(number: int) -> SimpleNamespace:
+    """A user whose primary key Django writes into the session in a way of its own."""
+    meta = SimpleNamespace(pk=SimpleNamespace(value_to_string=lambda user: f"number-{user.pk}"))
+    return SimpleNamespace(is_authenticated=True, pk=number, _meta=meta)
+
+
+def loaded(user: User) -> Any:
+    lazy = SimpleLazyObject(lambda: user)
+    assert lazy.pk == user.pk
+    return lazy
+
+
+@pytest.mark.parametrize(
+    ("known", "key"),
+    [
+        (User(pk=42), "42"),
+        (User(), None),
+        (AnonymousUser(), None),
+        (SimpleNamespace(is_authenticated=True, pk="a-b_c"), "a-b_c"),
+        (SimpleNamespace(pk=1), None),
+        (with_number(1), "number-1"),
+        (SimpleNamespace(is_authenticated=True, pk=uuid.UUID(int=1)), "00000000-0000-0000-0000-000000000001"),
+        (loaded(User(pk=42)), "42"),
+    ],
+    ids=lambda value: str(value)[:40] if type(value) is str else type(value).__name__,
+)
+def test_the_user_where_it_is_known(request_: HttpRequest, known: Any, key: str | None) -> None:
+    request_.user = known
+    assert user(request_) == key
+
+
+@pytest.mark.parametrize("is_lazy", [False, True])
+def test_a_user_not_yet_loaded_is_known_by_the_session(
+    request_: HttpRequest, rf: RequestFactory, is_lazy: bool
+) -> None:
+    request_.user = SimpleLazyObject(lambda: pytest.fail("the user was loaded")) if is_lazy else None
+    assert user(request_) == "7"
+    without_session = rf.get("/")
+    without_session.user = request_.user
+    assert user(without_session) is None
+
+
+def test_django_s_own_auser_is_not_asked_where_the_session_tells(
+    request_: HttpRequest, django_assert_num_queries: Any
+) -> None:
+    assert request_.session["_auth_user_id"] == "7"
+    AuthenticationMiddleware(lambda request: HttpResponse()).process_request(request_)
+    with django_assert_num_queries(0):
+        assert user(request_) == "7"
+
+
+@pytest.mark.parametrize(
+    ("known", "key"),
+    [(User(pk=42), "42"), (AnonymousUser(), "7"), (SimpleNamespace(pk=42), "7"), (None, "7")],
+    ids=lambda value: type(value).__name__,
+)
+def test_whom_an_auser_of_the_project_s_own_returns_comes_before_the_session(
+    request_: HttpRequest, known: Any, key: str
+) -> None:
+    """If they have logged in, as far as that knows."""
+
+    async def auser() -> Any:
+        return known
+
+    request_.auser = auser
+    assert user(request_) == key
+
+
+def test_a_session_that_is_gone_is_no_key(request_: HttpRequest) -> None:
+    assert session(request_) == request_.session.session_key is not None
+    request_.session = SessionStore("gonegonegonegonegonegonegonegone")
+    assert user(request_) is session(request_) is None
+
+
+def test_a_session_whose_key_is_its_content_is_no_key(request_: HttpRequest, settings: Any) -> None:
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+    assert session(request_) is None
+
+
+def test_a_name_that_is_no_key_is_refused_with_those_that_are() -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"'nobody'.* Use 'user', 'session', 'authorization', or the dotted"):
+        key_function("nobody")
