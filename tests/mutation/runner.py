@@ -40,9 +40,9 @@ class Fork(NamedTuple):
 
 class Runner:
     """Runs all tests, which have to pass, to see which lines each of them reaches; then, for each mutant, those that
-    reach the line which is changed, until one fails: first those of the module itself, then those of the files of which
-    most reach it, and last the slow ones, of which one has to fail twice. A mutant that reaches many meets as many as
-    have taken ``seconds`` together, and one at least.
+    reach the line which is changed, until one fails: first those that have killed most of the others, then those of the
+    module itself, then those of the files of which most reach it, and last the slow ones, of which one has to fail
+    twice. A mutant that reaches many meets as many as have taken ``seconds`` together, and one at least.
 
     ``tell(mutant, killer)`` is told the name of that one, or ``""`` if the mutant has survived. What the first run has
     shown is kept in the file ``survey``, and is taken from there if that exists.
@@ -65,6 +65,7 @@ class Runner:
         self._seconds: dict[str, float] = defaultdict(float)
         self._failed: list[str] = []
         self._reached: dict[str, dict[str, list[str]]] = {}
+        self._kills: Counter[str] = Counter()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self._seconds[report.nodeid] += report.duration
@@ -137,6 +138,7 @@ class Runner:
             if len(fork.tests) > 1 and any(map(_is_slow, killers)):
                 self._start(fork.mutant, killers)
             else:
+                self._kills[killer] += 1
                 self._tell(fork.mutant, killer)
 
     def _killer(self, mutant: Mutant, tests: list[pytest.Item]) -> str:
@@ -168,9 +170,9 @@ class Runner:
         chosen = [test for test in tests if test.nodeid in names]
         all_, reaching = Counter(map(_file, tests)), Counter(map(_file, chosen))
 
-        def cost(test: pytest.Item) -> tuple[bool, bool, float, float]:
-            share = reaching[_file(test)] / all_[_file(test)]
-            return _is_slow(test), not test.nodeid.startswith(mirror), -share, self._seconds[test.nodeid]
+        def cost(test: pytest.Item) -> tuple[bool, int, bool, float, float]:
+            share, kills = reaching[_file(test)] / all_[_file(test)], self._kills[test.nodeid]
+            return _is_slow(test), -kills, not test.nodeid.startswith(mirror), -share, self._seconds[test.nodeid]
 
         ordered = sorted(chosen, key=cost)
         until = accumulate(self._seconds[test.nodeid] for test in ordered)
