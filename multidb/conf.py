@@ -18,7 +18,7 @@ from django.utils.functional import empty
 from django.utils.module_loading import import_string
 
 from multidb import replica_databases
-from multidb.setting_error import SettingError
+from multidb.setting_error import UNIMPORTABLE, SettingError
 
 DEFAULT_PIN_STORE: Final = {"BACKEND": "multidb.backends.cookie.SignedCookiePinStore"}
 LONGEST_PIN_SECONDS: Final = 365 * 24 * 60 * 60
@@ -232,7 +232,7 @@ def _function(name: str, value: Any, hint: str, id: str) -> Callable[[HttpReques
     hint = hint.format(a_function="a function of the request, or the dotted path to one")
     try:
         function = import_string(value) if isinstance(value, str) else value
-    except ImportError as error:
+    except UNIMPORTABLE as error:
         raise SettingError(id, f"{name} is {value!r}, which cannot be imported ({error}).", hint) from error
     if not callable(function) or inspect.iscoroutinefunction(function):
         raise SettingError(id, f"{name} is {value!r}.", hint)

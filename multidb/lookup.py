@@ -38,8 +38,9 @@ class Lookup:
 
     ``pin``: what was found, which includes what was found before. ``positions``: for each primary that it holds, what
     has to be replayed; ``None`` where only the time ends the hold. ``is_down``: the store cannot tell, and reads go to
-    the primary then. ``user``: the user object, as far as it was known when the store was asked last.
-    ``client_may_change``: the client may be another at any moment, for all that its user tells.
+    the primary then. ``user``: the user object, as far as it was known when the store was asked last. ``auser``:
+    ``request.auser`` as it was then. ``client_may_change``: the client may be another at any moment, for all that its
+    user tells.
     """
 
     def __init__(self, request: HttpRequest, store: PinSource) -> None:
@@ -47,6 +48,7 @@ class Lookup:
         self.positions: dict[str, Mapping[str, str] | None] = {}
         self.is_down = False
         self.user: Any = _UNASKED
+        self.auser: Any = None
         self.client_may_change = store.client_may_change
         self._request = request
         self._store = store
@@ -58,8 +60,10 @@ class Lookup:
 
         Return whether it has become another, so that what was decided before may be wrong.
         """
+        auser = self._request.__dict__.get("auser")
         user = user_so_far(self._request)
         if user is self.user and not self.client_may_change:
+            self.auser = auser
             return False
         before = self._client
         push(Forced.PRIMARY, self)
@@ -72,12 +76,13 @@ class Lookup:
         finally:
             pop(self)
         self.user = user  # And not one whom another thread has loaded meanwhile.
+        self.auser = auser  # After the user: another thread that sees it sees whom it has told.
         return before is not None and self._client != before
 
     def _look(self) -> None:
         """Ask the store about the client, unless that is the one that it was asked about last."""
         if self._store.may_wait and event_loop.is_running():
-            raise SynchronousOnlyOperation("A pin store of the project's own may keep the event loop waiting.")
+            raise SynchronousOnlyOperation
         client = self._client_so_far()
         self.client_may_change = self._store.client_may_change and client is not _UNKNOWN_CLIENT
         if client != self._client:

@@ -137,7 +137,7 @@ class RequestRouting(Routing):
         """What ``route`` stands on besides, which nobody tells if it changes."""
         conditions = []
         if self._store.knows_clients:
-            conditions.append(same_user(self._request, self._lookup.user))
+            conditions.append(same_user(self._request, self._lookup.user, self._lookup.auser))
         if route.reason == "replica" and route.primary in self._lookup.positions:
             conditions.append(same_connection(*health.link_to(route.alias)))  # Which has replayed the position.
         return conditions

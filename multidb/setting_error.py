@@ -28,6 +28,10 @@ class SettingError(ImproperlyConfigured):
         return Error(self.problem, hint=self.hint, id=self.id)
 
 
+UNIMPORTABLE = (ImportError, TypeError, ValueError)
+"""What ``import_string`` raises; the last two for a path that begins with a dot."""
+
+
 def if_possible(read: Callable[[], Any]) -> Any:
     """What ``read`` returns, or ``None`` where the setting that it reads is impossible."""
     try:

@@ -6,7 +6,7 @@ from typing import Any
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http import HttpRequest
-from django.utils.functional import LazyObject
+from django.utils.functional import LazyObject, empty
 
 from multidb import event_loop
 from multidb.routes import Answer, Notes, Route, here
@@ -28,14 +28,18 @@ def until_a_transaction(
     return Answer(alias, router, route, notes, primary, here.thread, block, still)
 
 
-def same_user(request: HttpRequest, known: Any) -> Condition:
-    """The user of ``request`` is ``known``: as such the store was asked about it last."""
+def same_user(request: HttpRequest, known: Any, auser: Any) -> Condition:
+    """The user of ``request`` is ``known``, as far as that is known, and its ``auser`` that one: as when the store was
+    asked about it last.
+    """
     attributes = vars(request)
     user = attributes.get("user")
-    if not isinstance(user, LazyObject):
-        return lambda: attributes.get("user") is known
-    lazy = object.__getattribute__(user, "__dict__")
-    return lambda: attributes.get("user") is user and lazy["_wrapped"] is known
+    lazy = object.__getattribute__(user, "__dict__") if isinstance(user, LazyObject) else {"_wrapped": user}
+    loaded = lazy["_wrapped"]
+    is_loaded = loaded is not None and loaded is not empty
+    if loaded is not known and (is_loaded or known is not auser):
+        return lambda: False
+    return lambda: attributes.get("user") is user and lazy["_wrapped"] is loaded and attributes.get("auser") is auser
 
 
 def same_connection(connection: BaseDatabaseWrapper, driver_connection: Any) -> Condition:

@@ -22,6 +22,8 @@ DUMMY = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
 FILES = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": "pins"}
 TABLE = {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "pins"}
 DJANGO_REDIS = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
+PROMPT = {**DJANGO_REDIS, "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 1, "SOCKET_TIMEOUT": 1}}
+IGNORING = {**PROMPT, "OPTIONS": {**PROMPT["OPTIONS"], "IGNORE_EXCEPTIONS": True}}
 NO_LOCATION = {"BACKEND": "django_redis.cache.RedisCache"}
 NO_SCHEME = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "localhost:6379"}
 NO_BACKEND = {"BACKEND": "tests.nowhere.Cache"}
@@ -109,6 +111,7 @@ DOUBTFUL = [
     ("multidb.E022", "scheme", {"MULTIDB_PIN_STORE": store(REDIS), "CACHES": {"default": NO_SCHEME}}),
     ("multidb.E021", "'.'", {"MULTIDB_PIN_STORE": store(".")}),
     ("multidb.E025", "prefix is None", {"MULTIDB_PIN_STORE": store(CACHE, prefix=None)}),
+    ("multidb.E021", "'.stores.Store'", {"MULTIDB_PIN_STORE": store(".stores.Store")}),
     ("multidb.E021", "'Store'", {"MULTIDB_PIN_STORE": store("Store")}),
     ("multidb.E021", "subclass", {"MULTIDB_PIN_STORE": store("multidb.pins.Pin")}),
     ("multidb.E021", "subclass", {"MULTIDB_PIN_STORE": store("multidb.backends.get_pin_store")}),
@@ -145,6 +148,20 @@ DOUBTFUL = [
         "multidb.W032",
         "drops entries beyond 9999",
         {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": holding(TABLE, 9999)}},
+    ),
+    (
+        "multidb.W043",
+        "ignores exceptions",
+        {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": IGNORING}},
+    ),
+    (
+        "multidb.W043",
+        "ignores exceptions",
+        {
+            "MULTIDB_PIN_STORE": store(CACHE),
+            "CACHES": {"default": PROMPT},
+            "DJANGO_REDIS_IGNORE_EXCEPTIONS": True,
+        },
     ),
     (
         "multidb.W025",

@@ -53,6 +53,14 @@ class Store:
         return self._pin if not self._of or self._of in self.client(request) else None
 
 
+class StoreOfAuser(Store):
+    """One that files pins under whom ``request.auser`` tells."""
+
+    def client(self, request: HttpRequest) -> list[str]:
+        auser = vars(request).get("auser")
+        return [] if auser is None else [auser()]
+
+
 @pytest.fixture
 def decisions(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The model of each read for which the rules were gone through."""
@@ -288,6 +296,20 @@ class TestAUserWhoIsKnownOnlyLater:
         assert read() == "default"
         assert store.loads == 2
         assert decisions == [Post] * 2
+
+    @pytest.mark.parametrize("is_lazy", [False, True])
+    def test_one_whom_an_auser_of_the_project_s_own_tells(self, decisions: list[Any], is_lazy: bool) -> None:
+        """Which a decorator of the view puts into the request, where another may have been."""
+        user = SimpleLazyObject(lambda: self.user) if is_lazy else None
+        state = begin(store := StoreOfAuser(PINNED, of="42", knows_clients=True), user=user)
+        assert {read() for _ in range(5)} <= set(REPLICAS)
+        vars(state._request)["auser"] = lambda: "7"
+        assert {read() for _ in range(5)} <= set(REPLICAS)
+        vars(state._request)["auser"] = lambda: "42"
+        assert {read() for _ in range(5)} == {"default"}
+        assert store.loads == 3
+        # What was being decided while the answer changed is not kept.
+        assert decisions == [Post] * 5
 
     def test_one_who_is_another_for_a_while(self) -> None:
         """Their pin holds for all that the request reads from then on."""

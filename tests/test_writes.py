@@ -1,6 +1,7 @@
 """Real requests: by the trigger "write" a write that was made pins its client, and nothing else does."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -508,6 +509,25 @@ def test_what_a_store_writes_to_find_a_pin_is_no_write_of_the_client(
     execute("UPDATE pins SET expires = '2020-01-01 00:00:00' WHERE cache_key LIKE '%%authorization%%'")
     client.cookies.clear()
     response = client.get("/read", headers=token)
+    assert response.json()["reason"] == "replica"
+    assert not response.cookies
+
+
+@pytest.mark.parametrize("engine", ["cache", "cached_db"])
+def test_nor_is_what_the_load_of_a_session_writes(
+    request: pytest.FixtureRequest, client: Client, settings: Any, engine: str
+) -> None:
+    """As where that is in such a cache, and has run out there."""
+    use_store(request, "database cache", keys=["session"])
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
+    settings.SESSION_CACHE_ALIAS = "pins"
+    session = import_module(settings.SESSION_ENGINE).SessionStore()
+    with use_primary_db:
+        session["basket"] = "a book"
+        session.save()
+    execute("UPDATE pins SET expires = '2020-01-01 00:00:00' WHERE cache_key LIKE '%%session%%'")
+    client.cookies["sessionid"] = session.session_key
+    response = client.get("/read")
     assert response.json()["reason"] == "replica"
     assert not response.cookies
 

@@ -9,7 +9,7 @@ from django.utils.module_loading import import_string
 from multidb.backends.base import PinStore
 from multidb.backends.cookie import SignedCookiePinStore
 from multidb.conf import PinStoreSetting, conf
-from multidb.setting_error import SettingError
+from multidb.setting_error import UNIMPORTABLE, SettingError
 
 
 def get_pin_store() -> PinStore:
@@ -35,7 +35,7 @@ _building = threading.RLock()
 def _build(setting: PinStoreSetting) -> PinStore:
     try:
         backend = import_string(setting.backend)
-    except (ImportError, ValueError) as error:
+    except UNIMPORTABLE as error:
         raise SettingError(
             "multidb.E021",
             f"MULTIDB_PIN_STORE has the BACKEND {setting.backend!r}, which cannot be imported: {error}.",

@@ -31,9 +31,9 @@ class CacheTripped(Exception):
 class CachePinStore(AliasedPinStore):
     """Keeps pins in the Django cache ``alias``: Memcached, the database, Redis, whatever all workers share.
 
-    One round trip to read. To write takes two, and since a cache cannot merge, of two responses that are written at
-    the same moment the last one stands: use ``RedisPinStore`` where you have Redis. How long it may hang, and how many
-    pins it can hold, is for the cache to say.
+    One round trip to read. To write takes two, and three where the cache says nothing of what it cannot keep. Since a
+    cache cannot merge, of two responses that are written at the same moment the last one stands: use ``RedisPinStore``
+    where you have Redis. How long it may hang, and how many pins it can hold, is for the cache to say.
     """
 
     def declare_new(self) -> None:
@@ -68,8 +68,11 @@ class CachePinStore(AliasedPinStore):
             self._cache().set(self._marker, self.outage.missing_until, timeout=None)
 
     def _set(self, keys: list[str], text: str, seconds: float) -> bool:
+        cache = self._cache()
         # That of django-redis returns None.
-        return not self._cache().set_many(dict.fromkeys(keys, text), timeout=math.ceil(seconds))
+        if cache.set_many(dict.fromkeys(keys, text), timeout=math.ceil(seconds)):
+            return False
+        return not _hides_failures(cache) or cache.get_many(keys) == dict.fromkeys(keys, text)
 
     def _check_cache(self) -> list[CheckMessage]:
         cache = self._cache()
@@ -77,6 +80,7 @@ class CachePinStore(AliasedPinStore):
             *self._check_others_see(cache),
             *self._check_room(cache),
             *self._check_transactions(cache),
+            *self._check_failures(cache),
             *check_cache(self._alias, "pins"),
         ]
 
@@ -115,8 +119,27 @@ class CachePinStore(AliasedPinStore):
                 id="multidb.W042",
             )
 
+    def _check_failures(self, cache: BaseCache) -> Iterator[CheckMessage]:
+        if _ignores_exceptions(cache):
+            yield Warning(
+                f"MULTIDB_PIN_STORE keeps pins in the cache {self._alias!r}, which ignores exceptions: nobody learns "
+                "that its Redis hangs, and each request waits for it anew.",
+                hint="Set IGNORE_EXCEPTIONS in its OPTIONS to False, or use RedisPinStore, which asks Redis itself.",
+                id="multidb.W043",
+            )
+
     def _cache(self) -> BaseCache:
         try:
             return caches[self._alias]
         except InvalidCacheBackendError as error:
             raise self._cache_error(error) from error
+
+
+def _hides_failures(cache: BaseCache) -> bool:
+    """Does ``cache`` say nothing of what it could not keep?"""
+    return isinstance(cache, DatabaseCache) or _ignores_exceptions(cache)
+
+
+def _ignores_exceptions(cache: BaseCache) -> bool:
+    """As one of django-redis by ``IGNORE_EXCEPTIONS``, in its ``OPTIONS`` or for all."""
+    return bool(getattr(cache, "_ignore_exceptions", False))

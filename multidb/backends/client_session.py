@@ -1,14 +1,17 @@
 """What the session of a client tells a store, without a trace of having been asked."""
 
 import re
+from copy import copy
 from typing import Any
 
+from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
+from django.core.cache import BaseCache, caches
 from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
 from django.utils.asyncio import async_unsafe
 
-from multidb.backends.failures import in_transaction_of_view
+from multidb.backends.failures import asking_in_transaction_of_view
 
 _CACHE = "_session_cache"
 
@@ -58,7 +61,7 @@ def peek(session: object) -> dict[str, Any] | None:
         return {}  # As Django has it, which asks nobody then.
     peeked = _peeked(session)
     if peeked is None:
-        peeked = key, _content_or_error(session.__class__(key))
+        peeked = key, _content_or_error(_like(session))
         vars(session)[_PEEKED] = peeked
     if isinstance(peeked[1], Exception):
         raise peeked[1]
@@ -96,9 +99,18 @@ def _peeked(session: SessionBase) -> Peeked | None:
     return None if peeked[0] is None or peeked[0] != session.session_key else peeked
 
 
+def _like(session: SessionBase) -> SessionBase:
+    """Another object of the same session, made without its constructor, which may ask for what we do not know."""
+    other = copy(session)
+    if isinstance(vars(other).get("_cache"), BaseCache):
+        # That of Django's engines, and of the thread that made it: clients of Memcached are not for two threads.
+        vars(other)["_cache"] = caches[settings.SESSION_CACHE_ALIAS]
+    return other
+
+
 def _content_or_error(session: SessionBase) -> dict[str, Any] | Exception | None:
     try:
-        with in_transaction_of_view():
+        with asking_in_transaction_of_view():
             return load(session)
     except SynchronousOnlyOperation:
         raise

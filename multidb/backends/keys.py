@@ -15,6 +15,7 @@ from django.utils.module_loading import import_string
 
 from multidb.backends.client_session import peek
 from multidb.backends.failures import in_transaction_of_view
+from multidb.setting_error import UNIMPORTABLE
 from multidb.users import own_auser
 
 KeyFunction = Callable[[HttpRequest], str | None]
@@ -73,7 +74,7 @@ def key_function(name: str) -> KeyFunction:
         return KEYS[name]
     try:
         function = import_string(name)
-    except ImportError as error:
+    except UNIMPORTABLE as error:
         raise ImproperlyConfigured(
             f"The option keys names {name!r}, which cannot be imported ({error}). "
             f"Use {', '.join(map(repr, KEYS))}, or the dotted path to a function."
@@ -101,9 +102,7 @@ def _by_own_auser(request: HttpRequest) -> Any:
         return None
     if _awaited(request)[0] is not auser:
         _await_user_in_thread(request)
-    user = _awaited(request)[1]
-    if isinstance(user, Exception):
-        raise user
+    user = _user_or_error(request)
     return user if getattr(user, "is_authenticated", False) else None
 
 
@@ -113,9 +112,18 @@ def _awaited(request: HttpRequest) -> tuple[Any, Any]:
     return awaited
 
 
-_await_user_in_thread = async_unsafe("A user cannot be awaited by what an event loop waits for.")(
-    async_to_sync(await_user)
-)
+def _user_or_error(request: HttpRequest) -> Any:
+    user = _awaited(request)[1]
+    if isinstance(user, Exception):
+        raise user
+    return user
+
+
+@async_unsafe("A user cannot be awaited by what an event loop waits for.")
+def _await_user_in_thread(request: HttpRequest) -> None:
+    with in_transaction_of_view():
+        async_to_sync(await_user)(request)
+        _user_or_error(request)  # So that what it has begun is undone.
 
 
 def _from_session(request: HttpRequest, name: str) -> Any:

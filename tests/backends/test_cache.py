@@ -7,8 +7,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.cache import caches
 from django.core.cache.backends.locmem import LocMemCache
+from django.db import connections
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
+from django_redis import get_redis_connection
 
 from multidb.backends import get_pin_store
 from multidb.pins import Pin, PinStoreUnavailable
@@ -123,6 +125,36 @@ def test_a_pin_that_the_cache_refused_without_an_error_is_missed_too(settings: A
     assert reason() == "replica"
     Client().post("/nothing", headers={"authorization": "Token x"})
     assert reason() == "store down"
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+def test_so_is_one_that_the_database_cache_could_not_write(database_cache: None, settings: Any) -> None:
+    """Which swallows the error."""
+    settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE, "OPTIONS": {"alias": "pins"}}
+    get_pin_store().declare_new()
+    Client().post("/nothing", headers={"authorization": "Token y"})
+    assert reason() == "replica"
+    with connections["default"].cursor() as cursor:
+        cursor.execute("CREATE TRIGGER full BEFORE INSERT ON pins BEGIN SELECT RAISE(ABORT, 'full'); END")
+    Client().post("/nothing", headers={"authorization": "Token x"})
+    assert reason() == "store down"
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+def test_so_is_one_for_which_a_redis_has_no_memory_that_ignores_exceptions(settings: Any, real_redis: Any) -> None:
+    pins = settings.CACHES["pins"]
+    settings.CACHES = {"pins": {**pins, "OPTIONS": {**pins.get("OPTIONS", {}), "IGNORE_EXCEPTIONS": True}}}
+    settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE, "OPTIONS": {"alias": "pins"}}
+    get_pin_store().declare_new()
+    Client().post("/nothing", headers={"authorization": "Token y"})
+    assert reason() == "replica"
+    redis = get_redis_connection("pins")
+    redis.config_set("maxmemory", 1)
+    try:
+        Client().post("/nothing", headers={"authorization": "Token x"})
+        assert reason() == "store down"
+    finally:
+        redis.config_set("maxmemory", 0)
 
 
 @pytest.mark.django_db(transaction=True, databases="__all__")

@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.sessions.backends import cache, cached_db
 from django.contrib.sessions.backends.db import SessionStore as DatabaseSession
 from django.contrib.sessions.backends.signed_cookies import SessionStore
+from django.contrib.sessions.models import Session
+from django.core.cache import caches
+from django.core.cache.backends.locmem import LocMemCache
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections
 from django.http import HttpRequest
@@ -188,3 +192,47 @@ def test_what_is_no_session_of_django_holds_nothing(attributes: dict[str, Any]) 
     vars(request).update(attributes)
     ask_again(request)
     assert peek(getattr(request, "session", None)) is None
+
+
+class Made(DatabaseSession):
+    """As a project's own session, which is made of more than its key, and knows more than it was made of."""
+
+    def __init__(self, address: str, session_key: str | None = None) -> None:
+        super().__init__(session_key)
+        self.address = address
+
+    @classmethod
+    def get_model_class(cls) -> Any:
+        return Session
+
+    def load(self) -> Any:
+        return {"of": self.address, "by": self.tenant, **super().load()}
+
+
+@pytest.mark.django_db(databases="__all__")
+def test_a_session_may_be_made_of_more_than_its_key() -> None:
+    stored = Made("127.0.0.1")
+    stored.tenant = "ada's"
+    stored["basket"] = "a book"
+    stored.create()
+    session = Made("127.0.0.1", stored.session_key)
+    session.tenant = "ada's"
+    assert peek(session) == {"of": "127.0.0.1", "by": "ada's", "basket": "a book"}
+    assert "_session_cache" not in vars(session)
+
+
+@pytest.mark.parametrize("engine", [cache, cached_db])
+def test_the_client_of_a_cache_is_not_shared_by_two_threads(settings: Any, engine: Any) -> None:
+    """Not of every Memcached client may be."""
+    asked: list[Any] = []
+
+    class Noting(LocMemCache):
+        def get(self, *arguments: Any, **options: Any) -> Any:
+            asked.append(self)
+            return {"basket": "a book"}
+
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    session = engine.SessionStore("x" * 32)
+    caches["default"] = ours = Noting("", {})
+    assert peek(session) == {"basket": "a book"}
+    assert asked == [ours]

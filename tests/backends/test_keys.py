@@ -1,14 +1,16 @@
 """What each key says of a request: nothing that takes a query, and nothing of a client that is not known."""
 
+import re
 import uuid
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.contrib.auth.middleware import AuthenticationMiddleware
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import AnonymousUser, Group, User
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import ImproperlyConfigured
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.utils.functional import SimpleLazyObject
@@ -97,6 +99,25 @@ def test_whom_an_auser_of_the_project_s_own_returns_comes_before_the_session(
     assert user(request_) == key
 
 
+@pytest.mark.django_db(transaction=True, databases="__all__")
+def test_an_auser_that_fails_does_not_end_the_transaction_around_it_and_is_asked_once(request_: HttpRequest) -> None:
+    asked: list[int] = []
+
+    async def auser() -> Any:
+        asked.append(await User.objects.using("default").acount())
+        return await User.objects.using("default").acreate(username="ada")
+
+    User.objects.using("default").create(username="ada")
+    request_.auser = auser
+    with transaction.atomic("default"):
+        Group.objects.using("default").create(name="readers")
+        for _ in range(2):
+            with pytest.raises(IntegrityError):
+                user(request_)
+        assert Group.objects.using("default").count() == 1
+    assert asked == [1]
+
+
 def test_a_session_that_is_gone_is_no_key(request_: HttpRequest) -> None:
     assert session(request_) == request_.session.session_key is not None
     request_.session = SessionStore("gonegonegonegonegonegonegonegone")
@@ -108,6 +129,9 @@ def test_a_session_whose_key_is_its_content_is_no_key(request_: HttpRequest, set
     assert session(request_) is None
 
 
-def test_a_name_that_is_no_key_is_refused_with_those_that_are() -> None:
-    with pytest.raises(ImproperlyConfigured, match=r"'nobody'.* Use 'user', 'session', 'authorization', or the dotted"):
-        key_function("nobody")
+@pytest.mark.parametrize("name", ["nobody", ".nobody", ".tests.nobody"])
+def test_a_name_that_is_no_key_is_refused_with_those_that_are(name: str) -> None:
+    with pytest.raises(
+        ImproperlyConfigured, match=rf"'{re.escape(name)}'.* Use 'user', 'session', 'authorization', or the dotted"
+    ):
+        key_function(name)
