@@ -100,8 +100,9 @@ PINNED = Pin.on(["default"], 2**33)
         (lambda: begin().observe_write("default", None), "default"),
         (lambda: begin(Store(knows_clients=True)), None),
         (lambda: begin(Store(PINNED, knows_clients=True)), "default"),
+        (lambda: begin(StoreOfAuser(knows_clients=True), auser=lambda: "7"), None),
     ],
-    ids=["unpinned", "pinned", "method", "declared", "wrote", "unpinned, keyed", "pinned, keyed"],
+    ids=["unpinned", "pinned", "method", "declared", "wrote", "unpinned, keyed", "pinned, keyed", "unpinned, auser"],
 )
 def test_of_many_reads_one_is_decided(decisions: list[Any], state: Callable[[], Any], alias: str | None) -> None:
     state()
