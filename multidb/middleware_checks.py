@@ -17,7 +17,7 @@ from multidb.conf import conf
 from multidb.managers import ReplicaManager
 from multidb.middleware import PinningRouterMiddleware
 from multidb.routers import PinningReplicaRouter, ReplicaRouter
-from multidb.setting_error import if_possible
+from multidb.setting_error import UNIMPORTABLE, if_possible
 
 OURS = f"{PinningRouterMiddleware.__module__}.{PinningRouterMiddleware.__name__}"
 
@@ -135,7 +135,7 @@ def _middleware() -> list[type]:
     """The classes in ``MIDDLEWARE``; Django reports what cannot be imported when it starts to serve."""
     found = []
     for path in settings.MIDDLEWARE:
-        with suppress(ImportError):
+        with suppress(*UNIMPORTABLE):
             found.append(import_string(path))
     return [each for each in found if isinstance(each, type)]
 

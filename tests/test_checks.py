@@ -22,8 +22,6 @@ DUMMY = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
 FILES = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": "pins"}
 TABLE = {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "pins"}
 DJANGO_REDIS = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
-PROMPT = {**DJANGO_REDIS, "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 1, "SOCKET_TIMEOUT": 1}}
-IGNORING = {**PROMPT, "OPTIONS": {**PROMPT["OPTIONS"], "IGNORE_EXCEPTIONS": True}}
 NO_LOCATION = {"BACKEND": "django_redis.cache.RedisCache"}
 NO_SCHEME = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "localhost:6379"}
 NO_BACKEND = {"BACKEND": "tests.nowhere.Cache"}
@@ -150,20 +148,6 @@ DOUBTFUL = [
         {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": holding(TABLE, 9999)}},
     ),
     (
-        "multidb.W043",
-        "ignores exceptions",
-        {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": IGNORING}},
-    ),
-    (
-        "multidb.W043",
-        "ignores exceptions",
-        {
-            "MULTIDB_PIN_STORE": store(CACHE),
-            "CACHES": {"default": PROMPT},
-            "DJANGO_REDIS_IGNORE_EXCEPTIONS": True,
-        },
-    ),
-    (
         "multidb.W025",
         "signed_cookies",
         {
@@ -213,14 +197,29 @@ def test_what_is_right_passes(request, settings, values: dict[str, Any]) -> None
     assert messages() == []
 
 
-@pytest.mark.parametrize(("atomic_requests", "ids"), [(True, ["multidb.W042"]), (False, [])])
-def test_a_cache_in_a_database_with_atomic_requests_is_doubtful(
-    settings, monkeypatch: pytest.MonkeyPatch, atomic_requests: bool, ids: list[str]
-) -> None:
+def test_a_cache_in_a_database_with_atomic_requests_is_doubtful(settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.MULTIDB_PIN_STORE = store(CACHE)
     settings.CACHES = {"default": holding(TABLE, 10_000)}
-    monkeypatch.setitem(connections["default"].settings_dict, "ATOMIC_REQUESTS", atomic_requests)
-    assert [message.id for message in messages()] == ids
+    assert messages() == []
+    monkeypatch.setitem(connections["default"].settings_dict, "ATOMIC_REQUESTS", True)
+    assert_reported_alone("multidb.W042", "the database 'default'", ["MULTIDB_PIN_STORE"])
+
+
+class CacheTable:
+    """A router that knows of the tables of caches only."""
+
+    def db_for_write(self, model: Any, **hints: Any) -> str | None:
+        return "users" if model._meta.app_label == "django_cache" else None
+
+
+def test_that_is_asked_of_the_database_in_which_its_table_is(settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.MULTIDB_PIN_STORE = store(CACHE)
+    settings.CACHES = {"default": holding(TABLE, 10_000)}
+    settings.DATABASE_ROUTERS = [*settings.DATABASE_ROUTERS, CacheTable()]
+    monkeypatch.setitem(connections["default"].settings_dict, "ATOMIC_REQUESTS", True)
+    assert messages() == []
+    monkeypatch.setitem(connections["users"].settings_dict, "ATOMIC_REQUESTS", True)
+    assert_reported_alone("multidb.W042", "the database 'users'", ["MULTIDB_PIN_STORE"])
 
 
 class Unmakeable(SessionPinStore):

@@ -74,6 +74,7 @@ def test_what_is_missing_or_in_the_wrong_place_is_reported_alone(
         {"MIDDLEWARE": [SESSIONS, AUTHENTICATION, PINNING, REMOTE_USER]},
         {"MIDDLEWARE": [PINNING]},
         {"MIDDLEWARE": [SESSIONS, PINNING, "tests.nowhere.Middleware"]},
+        {"MIDDLEWARE": [SESSIONS, PINNING, ".nowhere.Middleware", ".Middleware"]},
     ],
 )
 def test_what_is_right_passes(settings: Any, values: dict[str, Any]) -> None:

@@ -11,12 +11,13 @@ from django.core.cache.backends.db import DatabaseCache
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
+from django.core.cache.backends.memcached import BaseMemcachedCache
 from django.core.checks import CheckMessage, Warning
 from django.db import connections, router
 
 from multidb.backends.aliased import AliasedPinStore
 from multidb.backends.inspection import Inspection
-from multidb.backends.waiting import check_cache
+from multidb.backends.waiting import DJANGO_REDIS, check_cache
 from multidb.conf import conf
 from multidb.pins import latest_milliseconds
 
@@ -31,9 +32,9 @@ class CacheTripped(Exception):
 class CachePinStore(AliasedPinStore):
     """Keeps pins in the Django cache ``alias``: Memcached, the database, Redis, whatever all workers share.
 
-    One round trip to read. To write takes two, and three where the cache says nothing of what it cannot keep. Since a
-    cache cannot merge, of two responses that are written at the same moment the last one stands: use ``RedisPinStore``
-    where you have Redis. How long it may hang, and how many pins it can hold, is for the cache to say.
+    One round trip to read. To write takes two, and since a cache cannot merge, of two responses that are written at
+    the same moment the last one stands: use ``RedisPinStore`` where you have Redis. How long it may hang, and how many
+    pins it can hold, is for the cache to say.
     """
 
     def declare_new(self) -> None:
@@ -50,7 +51,7 @@ class CachePinStore(AliasedPinStore):
 
     def _get(self, keys: list[str]) -> Iterable[str | bytes | None]:
         try:
-            found = self._cache().get_many([*keys, self._marker])
+            found = _get_many(self._cache(), [*keys, self._marker])
         except (AttributeError, LookupError, TypeError) as error:
             raise CacheTripped from error
         self._note(found.pop(self._marker, None))
@@ -69,10 +70,9 @@ class CachePinStore(AliasedPinStore):
 
     def _set(self, keys: list[str], text: str, seconds: float) -> bool:
         cache = self._cache()
-        # That of django-redis returns None.
-        if cache.set_many(dict.fromkeys(keys, text), timeout=math.ceil(seconds)):
-            return False
-        return not _hides_failures(cache) or cache.get_many(keys) == dict.fromkeys(keys, text)
+        # The pin itself says when it ends: what knows whole seconds only must not drop it up to one before.
+        more = isinstance(cache, DatabaseCache | BaseMemcachedCache)
+        return _set_many(cache, dict.fromkeys(keys, text), math.ceil(seconds) + more)
 
     def _check_cache(self) -> list[CheckMessage]:
         cache = self._cache()
@@ -80,7 +80,6 @@ class CachePinStore(AliasedPinStore):
             *self._check_others_see(cache),
             *self._check_room(cache),
             *self._check_transactions(cache),
-            *self._check_failures(cache),
             *check_cache(self._alias, "pins"),
         ]
 
@@ -119,15 +118,6 @@ class CachePinStore(AliasedPinStore):
                 id="multidb.W042",
             )
 
-    def _check_failures(self, cache: BaseCache) -> Iterator[CheckMessage]:
-        if _ignores_exceptions(cache):
-            yield Warning(
-                f"MULTIDB_PIN_STORE keeps pins in the cache {self._alias!r}, which ignores exceptions: nobody learns "
-                "that its Redis hangs, and each request waits for it anew.",
-                hint="Set IGNORE_EXCEPTIONS in its OPTIONS to False, or use RedisPinStore, which asks Redis itself.",
-                id="multidb.W043",
-            )
-
     def _cache(self) -> BaseCache:
         try:
             return caches[self._alias]
@@ -135,11 +125,35 @@ class CachePinStore(AliasedPinStore):
             raise self._cache_error(error) from error
 
 
-def _hides_failures(cache: BaseCache) -> bool:
-    """Does ``cache`` say nothing of what it could not keep?"""
-    return isinstance(cache, DatabaseCache) or _ignores_exceptions(cache)
+def _get_many(cache: Any, keys: list[str]) -> dict[str, Any]:
+    if not _is_of_django_redis(cache):
+        return dict(cache.get_many(keys))
+    client = cache.client
+    if hasattr(client, "get_server"):  # A ShardClient: each key has a server of its own, without replicas.
+        return dict(client.get_many(keys))
+    return dict(client.get_many(keys, client=client.get_client(write=True)))
 
 
-def _ignores_exceptions(cache: BaseCache) -> bool:
-    """As one of django-redis by ``IGNORE_EXCEPTIONS``, in its ``OPTIONS`` or for all."""
-    return bool(getattr(cache, "_ignore_exceptions", False))
+def _set_many(cache: Any, texts: dict[str, str], seconds: int) -> bool:
+    """Did ``cache`` take all ``texts``?"""
+    if _is_of_django_redis(cache):
+        cache.client.set_many(texts, timeout=seconds)
+        return True
+    if isinstance(cache, DatabaseCache):
+        refused = [key for key, text in texts.items() if not _is_in_table(cache, key, text, seconds)]
+        return not refused
+    return not cache.set_many(texts, timeout=seconds)
+
+
+def _is_of_django_redis(cache: BaseCache) -> bool:
+    """Is it one that reads from a replica of its Redis, where that has some, and that may be told to ignore exceptions?
+    Its client does neither, when told so.
+    """
+    return DJANGO_REDIS in (f"{base.__module__}.{base.__qualname__}" for base in type(cache).__mro__)
+
+
+def _is_in_table(cache: Any, key: str, text: str, seconds: int) -> bool:
+    """Has ``cache`` taken ``text``? Its own ``set_many`` does not say what the database has refused."""
+    made = cache.make_and_validate_key(key)
+    # Of two that insert a row at once, one is refused: it finds that row when it tries again.
+    return any(cache._base_set("set", made, text, seconds) for _ in range(2))

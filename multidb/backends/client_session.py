@@ -1,12 +1,10 @@
 """What the session of a client tells a store, without a trace of having been asked."""
 
 import re
-from copy import copy
+from contextlib import suppress
 from typing import Any
 
-from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
-from django.core.cache import BaseCache, caches
 from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
 from django.utils.asyncio import async_unsafe
@@ -61,7 +59,7 @@ def peek(session: object) -> dict[str, Any] | None:
         return {}  # As Django has it, which asks nobody then.
     peeked = _peeked(session)
     if peeked is None:
-        peeked = key, _content_or_error(_like(session))
+        peeked = key, _content_or_error(session)
         vars(session)[_PEEKED] = peeked
     if isinstance(peeked[1], Exception):
         raise peeked[1]
@@ -100,18 +98,21 @@ def _peeked(session: SessionBase) -> Peeked | None:
 
 
 def _like(session: SessionBase) -> SessionBase:
-    """Another object of the same session, made without its constructor, which may ask for what we do not know."""
-    other = copy(session)
-    if isinstance(vars(other).get("_cache"), BaseCache):
-        # That of Django's engines, and of the thread that made it: clients of Memcached are not for two threads.
-        vars(other)["_cache"] = caches[settings.SESSION_CACHE_ALIAS]
-    return other
+    """Another object of the same session, also where its class is made of more than the key."""
+    made = None
+    with suppress(Exception):
+        # It has a cache of this thread: clients of Memcached are not for two.
+        made = session.__class__(session.session_key)
+    if made is None or made.session_key != session.session_key:
+        made = session.__class__.__new__(session.__class__)
+    vars(made).update({**vars(session), **vars(made)})
+    return made
 
 
 def _content_or_error(session: SessionBase) -> dict[str, Any] | Exception | None:
     try:
         with asking_in_transaction_of_view():
-            return load(session)
+            return load(_like(session))
     except SynchronousOnlyOperation:
         raise
     except Exception as error:

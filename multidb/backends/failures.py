@@ -12,7 +12,6 @@ from django.db.transaction import TransactionManagementError
 
 from multidb.log import complain
 from multidb.pins import PinStoreUnavailable
-from multidb.replicas import topology
 from multidb.savepoints import in_passing_on
 
 # What a store raises because of one client or of a bug, and not because its server is down.
@@ -45,11 +44,11 @@ def asking_in_transaction_of_view() -> Iterator[None]:
 
 @contextmanager
 def in_transaction_of_view() -> Iterator[None]:
-    """Inside, a query to a primary that fails does not end the transaction of ``ATOMIC_REQUESTS`` there.
+    """Inside, a query that fails does not end the transaction of ``ATOMIC_REQUESTS`` on its database.
 
     That takes a savepoint where such a transaction is open and something is asked: two queries.
     """
-    with in_passing_on(filter(_is_of_site, map(connections.__getitem__, topology().primaries))):
+    with in_passing_on(filter(_is_of_site, connections.all(initialized_only=True))):
         yield
 
 

@@ -13,9 +13,9 @@ from django.http.response import HttpResponseBase
 from django.utils.crypto import salted_hmac
 
 from multidb.backends.base import PinStore
-from multidb.backends.client_session import ask_again, is_known, session_key
+from multidb.backends.client_session import is_known, session_key
 from multidb.backends.failures import ERRORS_OF_ONE_REQUEST, asking_in_transaction_of_view, reading
-from multidb.backends.keys import KEYS, key_function, session_key_is_its_content
+from multidb.backends.keys import KEYS, ask_again, key_function, session_key_is_its_content
 from multidb.backends.waiting import check_sessions
 from multidb.log import complain
 from multidb.pins import PinStoreUnavailable
@@ -102,6 +102,7 @@ class KeyedPinStore(PinStore):
             yield from self._told(self._asked(self._get_all, keys))
 
     def _write(self, request: HttpRequest, response: HttpResponseBase, text: str, seconds: float) -> None:
+        ask_again(request)
         keys = self._keys_to_write(request, seconds)
         if not keys:
             return
@@ -134,7 +135,6 @@ class KeyedPinStore(PinStore):
 
     def _keys_to_write(self, request: HttpRequest, seconds: float) -> list[str]:
         names = list(self._functions)
-        ask_again(request)
         if self._would_wait_in_vain(request):
             self.outage.miss_for(seconds)
             names = [name for name in names if name == "authorization"]

@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 
 from multidb.backends.failures import reading, saving
 from multidb.backends.keyed import KeyedPinStore
-from multidb.backends.keys import await_user
+from multidb.backends.keys import ask_again, await_user
 from multidb.conf import conf
 from multidb.pins import Pin, PinStoreUnavailable
 
@@ -41,6 +41,7 @@ class AsyncKeyedPinStore(KeyedPinStore):
 
     async def _asave_here(self, request: HttpRequest, response: HttpResponseBase, pin: Pin) -> None:
         with saving():
+            ask_again(request)
             client = await self._client_for(request)
             seconds = min(pin.seconds_left(time.time()), conf.pinning_seconds)
             keys = None if client is None else self._told_here(self._keys_to_write, request, seconds)

@@ -13,10 +13,11 @@ from django.utils.asyncio import async_unsafe
 from django.utils.functional import LazyObject, empty
 from django.utils.module_loading import import_string
 
+from multidb.backends import client_session
 from multidb.backends.client_session import peek
 from multidb.backends.failures import in_transaction_of_view
 from multidb.setting_error import UNIMPORTABLE
-from multidb.users import own_auser
+from multidb.users import own_auser, user_so_far
 
 KeyFunction = Callable[[HttpRequest], str | None]
 
@@ -40,15 +41,22 @@ def user(request: HttpRequest) -> str | None:
 
 
 async def await_user(request: HttpRequest) -> None:
-    """Await the ``request.auser`` of a project's own, if it has one: ``user`` then knows whom it returned, or raises
-    what it raised.
+    """Await the ``request.auser`` of a project's own, if it has one and no user is loaded: ``user`` then knows whom it
+    returned, or raises what it raised.
     """
     auser = own_auser(request)
-    if auser is not None and _awaited(request)[0] is not auser:
+    if auser is not None and user_so_far(request) is auser and _awaited(request)[0] is not auser:
         try:
             request.__dict__[_AWAITED] = auser, await auser()
         except Exception as error:
             request.__dict__[_AWAITED] = auser, error
+
+
+def ask_again(request: HttpRequest) -> None:
+    """Let ``user`` and ``session`` ask anew what has failed, since much may depend on the answer."""
+    client_session.ask_again(request)
+    if isinstance(_awaited(request)[1], Exception):
+        request.__dict__.pop(_AWAITED, None)
 
 
 def session(request: HttpRequest) -> str | None:

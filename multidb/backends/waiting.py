@@ -8,6 +8,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Warning
 from django.utils.module_loading import import_string
 
+from multidb.setting_error import UNIMPORTABLE
+
 # What a request may wait at most before a check complains.
 LONGEST_SECONDS = 1
 
@@ -53,7 +55,7 @@ def _one_of(known: Collection[str], path: str) -> str:
     """Which of the ``known`` classes the one at ``path`` is, or is derived from; empty if none."""
     try:
         bases = import_string(path).__mro__
-    except (ImportError, AttributeError):
+    except (*UNIMPORTABLE, AttributeError):
         return ""  # Django says so where it is used.
     names = (f"{base.__module__}.{base.__qualname__}" for base in bases)
     return next((name for name in names if name in known), "")

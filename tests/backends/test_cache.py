@@ -1,6 +1,8 @@
 """Any Django cache: what it refuses goes into the cookie."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from django.test import Client, RequestFactory
 from django_redis import get_redis_connection
 
 from multidb.backends import get_pin_store
+from multidb.backends.waiting import DJANGO_REDIS
 from multidb.pins import Pin, PinStoreUnavailable
 from tests.conftest import CACHE, Ahead, Clock
 
@@ -141,11 +144,53 @@ def test_so_is_one_that_the_database_cache_could_not_write(database_cache: None,
 
 
 @pytest.mark.django_db(transaction=True, databases="__all__")
-def test_so_is_one_for_which_a_redis_has_no_memory_that_ignores_exceptions(settings: Any, real_redis: Any) -> None:
-    pins = settings.CACHES["pins"]
-    settings.CACHES = {"pins": {**pins, "OPTIONS": {**pins.get("OPTIONS", {}), "IGNORE_EXCEPTIONS": True}}}
+def test_one_that_was_inserted_by_two_at_once_is_kept(database_cache: None, settings: Any) -> None:
+    """The database refuses one of them, once."""
     settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE, "OPTIONS": {"alias": "pins"}}
     get_pin_store().declare_new()
+    refusals = iter([True])
+    connections["default"].connection.create_function("refused", 0, lambda: next(refusals, False))
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "CREATE TRIGGER twice BEFORE INSERT ON pins WHEN refused() BEGIN SELECT RAISE(ABORT, 'is there'); END"
+        )
+    Client().post("/nothing", headers={"authorization": "Token x"})
+    assert next(refusals, None) is None
+    assert reason() == "pinned"
+
+
+def test_a_table_keeps_a_pin_for_all_of_its_time(database_cache: None, rf: RequestFactory, settings: Any) -> None:
+    """Though it knows whole seconds only."""
+    settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE, "OPTIONS": {"alias": "pins"}}
+    until = time.time() + 0.9
+    request = rf.get("/", headers={"authorization": "Token x"})
+    get_pin_store().save(request, HttpResponse(), Pin.on(["default"], until))
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT expires FROM pins WHERE cache_key LIKE '%authorization%'")
+        [(expires,)] = cursor.fetchall()
+    assert expires.replace(tzinfo=UTC).timestamp() >= until
+
+
+@pytest.fixture
+def django_redis(settings: Any, real_redis: Any) -> Iterator[Callable[..., None]]:
+    """Keep pins in a cache of django-redis on these databases of a server, with these options."""
+    before = settings.CACHES
+
+    def use(*databases: int, **options: object) -> None:
+        location, _ = before["pins"]["LOCATION"].rsplit("/", 1)
+        addresses = [f"{location}/{number}" for number in databases]
+        settings.CACHES = {"pins": {"BACKEND": DJANGO_REDIS, "LOCATION": addresses, "OPTIONS": options}}
+        settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE, "OPTIONS": {"alias": "pins"}}
+        get_pin_store().declare_new()
+
+    yield use
+    caches["pins"].client.close()
+    settings.CACHES = before
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+def test_so_is_one_for_which_a_redis_has_no_memory_that_ignores_exceptions(django_redis: Callable[..., None]) -> None:
+    django_redis(0, IGNORE_EXCEPTIONS=True)
     Client().post("/nothing", headers={"authorization": "Token y"})
     assert reason() == "replica"
     redis = get_redis_connection("pins")
@@ -155,6 +200,33 @@ def test_so_is_one_for_which_a_redis_has_no_memory_that_ignores_exceptions(setti
         assert reason() == "store down"
     finally:
         redis.config_set("maxmemory", 0)
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+def test_one_of_django_redis_that_is_down_is_left_alone_though_it_ignores_exceptions(settings: Any) -> None:
+    options = {"IGNORE_EXCEPTIONS": True}
+    settings.CACHES = {"default": {"BACKEND": DJANGO_REDIS, "LOCATION": "redis://127.0.0.1:1/0", "OPTIONS": options}}
+    settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE}
+    assert reason() == "store down"
+    assert get_pin_store().outage.is_resting()
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+def test_of_django_redis_with_replicas_the_primary_is_asked(django_redis: Callable[..., None]) -> None:
+    """The second is one that lags for ever."""
+    django_redis(0, 1)
+    for _ in range(3):
+        Client().post("/nothing", headers={"authorization": "Token x"})
+        assert reason() == "pinned"
+
+
+# django-redis itself says this to each of its clients.
+@pytest.mark.filterwarnings("ignore:(get|set) on sharded client should not specify client:UserWarning")
+@pytest.mark.django_db(transaction=True, databases="__all__")
+def test_of_django_redis_with_shards_that_which_has_the_key_is_asked(django_redis: Callable[..., None]) -> None:
+    django_redis(0, 1, CLIENT_CLASS="django_redis.client.ShardClient")
+    Client().post("/nothing", headers={"authorization": "Token x"})
+    assert reason() == "pinned"
 
 
 @pytest.mark.django_db(transaction=True, databases="__all__")

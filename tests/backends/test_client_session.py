@@ -17,6 +17,8 @@ from django.http import HttpRequest
 
 from multidb.backends.client_session import ask_again, is_known, load, peek, session_key
 
+LOCAL = "django.core.cache.backends.locmem.LocMemCache"
+
 
 def test_the_key_is_that_of_the_session() -> None:
     request = HttpRequest()
@@ -231,8 +233,26 @@ def test_the_client_of_a_cache_is_not_shared_by_two_threads(settings: Any, engin
             asked.append(self)
             return {"basket": "a book"}
 
-    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    settings.CACHES = {"default": {"BACKEND": LOCAL}}
     session = engine.SessionStore("x" * 32)
     caches["default"] = ours = Noting("", {})
     assert peek(session) == {"basket": "a book"}
     assert asked == [ours]
+
+
+class Elsewhere(cache.SessionStore):
+    """Sessions in a cache of their own."""
+
+    def __init__(self, session_key: str | None = None) -> None:
+        super().__init__(session_key)
+        self._cache = caches["sessions"]
+
+
+def test_a_session_is_looked_for_in_the_cache_in_which_its_class_keeps_it(settings: Any) -> None:
+    settings.CACHES = {alias: {"BACKEND": LOCAL, "LOCATION": alias} for alias in ("default", "sessions")}
+    stored = Elsewhere()
+    stored["basket"] = "a book"
+    stored.create()
+    assert peek(Elsewhere(stored.session_key)) == {"basket": "a book"}
+    caches["sessions"].clear()
+    assert peek(Elsewhere(stored.session_key)) is None

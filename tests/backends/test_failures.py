@@ -1,4 +1,4 @@
-"""What a store asks of a primary harms no transaction of the site's, and costs nothing where none is open."""
+"""What a store asks of a database harms no transaction of the site's, and costs nothing where none is open."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -10,12 +10,8 @@ from django.db import DatabaseError, connections, transaction
 from multidb.backends.failures import asking, asking_in_transaction_of_view, in_transaction_of_view
 from tests.models import Post
 
-PRIMARIES = ["default", "users"]
-
-
-@pytest.fixture(autouse=True)
-def _two_primaries(settings: Any) -> None:
-    settings.REPLICA_DATABASES = {primary: [] for primary in PRIMARIES}
+# A primary, and a database that is none of ours.
+DATABASES = ["default", "users"]
 
 
 def ask(alias: str) -> None:
@@ -29,10 +25,10 @@ def fail(alias: str) -> None:
 
 def in_test(transaction: bool) -> Any:
     """A test with no transaction around it, or with that of Django's ``TestCase``."""
-    return pytest.param(None, marks=pytest.mark.django_db(transaction=transaction, databases=PRIMARIES))
+    return pytest.param(None, marks=pytest.mark.django_db(transaction=transaction, databases=DATABASES))
 
 
-@pytest.mark.parametrize("alias", PRIMARIES)
+@pytest.mark.parametrize("alias", DATABASES)
 @pytest.mark.parametrize("block", [nullcontext, transaction.atomic])
 @pytest.mark.parametrize("_", [in_test(transaction=True), in_test(transaction=False)])
 def test_a_savepoint_is_made_only_in_a_transaction_of_the_site(
@@ -44,8 +40,8 @@ def test_a_savepoint_is_made_only_in_a_transaction_of_the_site(
         ask(alias)
 
 
-@pytest.mark.django_db(transaction=True, databases=PRIMARIES)
-@pytest.mark.parametrize("alias", PRIMARIES)
+@pytest.mark.django_db(transaction=True, databases=DATABASES)
+@pytest.mark.parametrize("alias", DATABASES)
 def test_what_fails_leaves_the_transaction_as_it_was(alias: str) -> None:
     with transaction.atomic(alias):
         Post.objects.using(alias).create(text="before")

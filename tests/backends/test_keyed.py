@@ -1,6 +1,7 @@
 """The keys of a client: all that apply when writing, any when reading, and nothing secret in the store."""
 
 import re
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -284,3 +285,21 @@ def test_a_store_is_told_what_it_has_not_taken_when_it_is_interrupted(rf: Reques
     with pytest.raises(KeyboardInterrupt):
         store.save(request, HttpResponse(), pin)
     assert told == [store.client(request), pin.encode(), pytest.approx(10, abs=5)]
+
+
+def test_what_could_not_be_told_is_asked_again_before_a_pin_is_filed(rf: RequestFactory) -> None:
+    answers: list[Any] = [ConnectionError(), User(pk=42)]
+
+    async def auser() -> User:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    store, request = CachePinStore(keys=["user"]), rf.post("/")
+    request.auser = auser
+    for _ in range(2):
+        with pytest.raises(PinStoreUnavailable):
+            store.client(request)
+    store.save(request, HttpResponse(), Pin.on(["default"], time.time() + 10))
+    assert store.client(request) == ["multidb:user:42"]

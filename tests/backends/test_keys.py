@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.utils.functional import SimpleLazyObject
 
-from multidb.backends.keys import key_function, session, user
+from multidb.backends.keys import ask_again, await_user, key_function, session, user
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -116,6 +117,30 @@ def test_an_auser_that_fails_does_not_end_the_transaction_around_it_and_is_asked
                 user(request_)
         assert Group.objects.using("default").count() == 1
     assert asked == [1]
+
+
+async def test_an_auser_is_not_awaited_where_the_user_is_loaded(rf: RequestFactory) -> None:
+    request = rf.get("/")
+    request.user, request.auser = User(pk=42), lambda: pytest.fail("auser was asked")
+    await await_user(request)
+    assert user(request) == "42"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_has_failed_is_asked_again_and_what_has_not_is_not(request_: HttpRequest, fails: bool) -> None:
+    answers = [User(pk=1), User(pk=2)]
+
+    async def auser() -> User:
+        answer = answers.pop(0)
+        if fails and answer.pk == 1:
+            raise ConnectionError
+        return answer
+
+    request_.auser = auser
+    with pytest.raises(ConnectionError) if fails else nullcontext():
+        user(request_)
+    ask_again(request_)
+    assert user(request_) == ("2" if fails else "1")
 
 
 def test_a_session_that_is_gone_is_no_key(request_: HttpRequest) -> None:

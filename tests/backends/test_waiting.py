@@ -126,3 +126,9 @@ def test_sessions_in_a_cache_that_is_not_there_are_not_ours_to_warn_of(settings:
     settings.SESSION_ENGINE = "django.contrib.sessions.backends.cache"
     settings.SESSION_CACHE_ALIAS = "nowhere"
     assert warnings(settings, SESSION, DJANGO_REDIS) == []
+
+
+@pytest.mark.parametrize("engine", ["nowhere", ".nowhere", ""])
+def test_an_engine_that_is_not_there_is_not_ours_to_warn_of(settings: Any, engine: str) -> None:
+    settings.SESSION_ENGINE = engine
+    assert warnings(settings, SESSION, DJANGO_REDIS) == []
