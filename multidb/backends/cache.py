@@ -46,7 +46,7 @@ class CachePinStore(AliasedPinStore):
     def inspect(self) -> Inspection:
         cache = self._cache()
         begin = monotonic()
-        cache.get(self._marker)
+        _get_many(cache, [self._marker])
         return Inspection(monotonic() - begin)
 
     def _get(self, keys: list[str]) -> Iterable[str | bytes | None]:
@@ -146,14 +146,12 @@ def _set_many(cache: Any, texts: dict[str, str], seconds: int) -> bool:
 
 
 def _is_of_django_redis(cache: BaseCache) -> bool:
-    """Is it one that reads from a replica of its Redis, where that has some, and that may be told to ignore exceptions?
-    Its client does neither, when told so.
-    """
+    """Such a cache reads from the replicas of its Redis, and may ignore exceptions: its ``client`` need do neither."""
     return DJANGO_REDIS in (f"{base.__module__}.{base.__qualname__}" for base in type(cache).__mro__)
 
 
 def _is_in_table(cache: Any, key: str, text: str, seconds: int) -> bool:
     """Has ``cache`` taken ``text``? Its own ``set_many`` does not say what the database has refused."""
     made = cache.make_and_validate_key(key)
-    # Of two that insert a row at once, one is refused: it finds that row when it tries again.
+    # Of two that insert a row at once, one is refused: it finds that row at its second try.
     return any(cache._base_set("set", made, text, seconds) for _ in range(2))

@@ -13,6 +13,7 @@ from django.db import connections
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from django_redis import get_redis_connection
+from django_redis.exceptions import ConnectionInterrupted
 
 from multidb.backends import get_pin_store
 from multidb.backends.waiting import DJANGO_REDIS
@@ -209,6 +210,8 @@ def test_one_of_django_redis_that_is_down_is_left_alone_though_it_ignores_except
     settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE}
     assert reason() == "store down"
     assert get_pin_store().outage.is_resting()
+    with pytest.raises(ConnectionInterrupted):
+        get_pin_store().inspect()
 
 
 @pytest.mark.django_db(transaction=True, databases="__all__")
@@ -309,9 +312,9 @@ def test_the_round_trip_is_timed(local_cache: None, settings, monkeypatch: pytes
     settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE, "OPTIONS": {"alias": "pins"}}
     store, now, get = get_pin_store(), [10.0], caches["pins"].get
 
-    def slowly(key: str) -> object:
+    def slowly(*arguments: Any, **options: Any) -> object:
         now[0] += 0.25
-        return get(key)
+        return get(*arguments, **options)
 
     monkeypatch.setattr("multidb.backends.cache.monotonic", lambda: now[0])
     monkeypatch.setattr(caches["pins"], "get", slowly)
