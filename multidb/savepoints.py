@@ -13,7 +13,7 @@ from django.db.transaction import TransactionManagementError
 def in_passing_on(connections: Iterable[BaseDatabaseWrapper]) -> Iterator[None]:
     """``in_passing`` on each of ``connections`` on which a transaction is open."""
     with ExitStack() as savepoints:
-        for connection in connections:
+        for connection in dict.fromkeys(connections):  # Of which two aliases may share one.
             if connection.in_atomic_block:
                 savepoints.enter_context(in_passing(connection))
         yield
@@ -36,7 +36,8 @@ def in_passing(connection: BaseDatabaseWrapper) -> Iterator[None]:
             made[0] = connection.savepoint()
         return execute(*query)
 
-    connection.execute_wrappers.append(in_savepoint)
+    # The first is the innermost block: its savepoint, which is a query of the blocks around it, is made after theirs.
+    connection.execute_wrappers.insert(0, in_savepoint)
     try:
         yield
         if connection.needs_rollback and not was_broken:

@@ -22,6 +22,11 @@ DUMMY = {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}
 FILES = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": "pins"}
 TABLE = {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "pins"}
 DJANGO_REDIS = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
+REPLICATED = {
+    "BACKEND": "django.core.cache.backends.redis.RedisCache",
+    "LOCATION": ["redis://127.0.0.1:1/0", "redis://127.0.0.1:2/0"],
+    "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
+}
 NO_LOCATION = {"BACKEND": "django_redis.cache.RedisCache"}
 NO_SCHEME = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": "localhost:6379"}
 NO_BACKEND = {"BACKEND": "tests.nowhere.Cache"}
@@ -147,6 +152,7 @@ DOUBTFUL = [
         "drops entries beyond 9999",
         {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": holding(TABLE, 9999)}},
     ),
+    ("multidb.W043", "replicas of its Redis", {"MULTIDB_PIN_STORE": store(CACHE), "CACHES": {"default": REPLICATED}}),
     (
         "multidb.W025",
         "signed_cookies",

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
 
-from multidb.savepoints import in_passing
+from multidb.savepoints import in_passing, in_passing_on
 from tests.models import Post
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,6 +26,12 @@ def write(text: str) -> None:
 
 def write_and_fail() -> None:
     write("inside")
+    raise RuntimeError
+
+
+def write_in_another_and_fail() -> None:
+    with in_passing(connection):
+        write("undone")
     raise RuntimeError
 
 
@@ -161,3 +167,22 @@ def test_on_a_database_without_savepoints_what_fails_breaks_the_transaction(monk
             write_and_fail()
         assert transaction.get_rollback()
     assert texts() == ["inside"]
+
+
+def test_one_in_another_that_has_asked_nothing_before_is_undone_alone() -> None:
+    """So is the outer one then, and each is released in its turn."""
+    with transaction.atomic():
+        write("before")
+        with in_passing(connection):
+            with pytest.raises(RuntimeError), in_passing(connection):
+                write_and_fail()
+            write("between")
+        with pytest.raises(RuntimeError), in_passing(connection):
+            write_in_another_and_fail()
+        write("after")
+    assert texts() == ["before", "between", "after"]
+
+
+def test_a_connection_of_two_aliases_has_one_savepoint(queries: Any) -> None:
+    with transaction.atomic(), queries(3), in_passing_on([connections["default"], connections["default"]]):
+        texts()

@@ -12,6 +12,7 @@ from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.memcached import BaseMemcachedCache
+from django.core.cache.backends.redis import RedisCache
 from django.core.checks import CheckMessage, Warning
 from django.db import connections, router
 
@@ -23,6 +24,11 @@ from multidb.pins import latest_milliseconds
 
 # A site with fewer entries than this in its cache, other things included, has few clients.
 FEW_ENTRIES = 10_000
+
+DATABASE = "django.core.cache.backends.db.DatabaseCache"
+
+# A statement that has waited for longer than this was refused for a lock, or a server that is slow.
+AT_ONCE_SECONDS = 0.1
 
 
 class CacheTripped(Exception):
@@ -80,6 +86,7 @@ class CachePinStore(AliasedPinStore):
             *self._check_others_see(cache),
             *self._check_room(cache),
             *self._check_transactions(cache),
+            *self._check_replicas(cache),
             *check_cache(self._alias, "pins"),
         ]
 
@@ -118,6 +125,16 @@ class CachePinStore(AliasedPinStore):
                 id="multidb.W042",
             )
 
+    def _check_replicas(self, cache: Any) -> Iterator[CheckMessage]:
+        # https://docs.djangoproject.com/en/stable/topics/cache/#redis: it writes to the first server only.
+        if isinstance(cache, RedisCache) and len(vars(cache)["_servers"]) > 1:
+            yield Warning(
+                f"MULTIDB_PIN_STORE keeps pins in the cache {self._alias!r}, which reads from replicas of its Redis: a "
+                "pin is missed until they have it.",
+                hint="Name one server in its LOCATION, or use RedisPinStore.",
+                id="multidb.W043",
+            )
+
     def _cache(self) -> BaseCache:
         try:
             return caches[self._alias]
@@ -126,8 +143,9 @@ class CachePinStore(AliasedPinStore):
 
 
 def _get_many(cache: Any, keys: list[str]) -> dict[str, Any]:
-    if not _is_of_django_redis(cache):
+    if not _has_methods_of(DJANGO_REDIS, cache):
         return dict(cache.get_many(keys))
+    # The cache reads from the replicas of its Redis, and may ignore exceptions: its client need do neither.
     client = cache.client
     if hasattr(client, "get_server"):  # A ShardClient: each key has a server of its own, without replicas.
         return dict(client.get_many(keys))
@@ -136,22 +154,27 @@ def _get_many(cache: Any, keys: list[str]) -> dict[str, Any]:
 
 def _set_many(cache: Any, texts: dict[str, str], seconds: int) -> bool:
     """Did ``cache`` take all ``texts``?"""
-    if _is_of_django_redis(cache):
+    if _has_methods_of(DJANGO_REDIS, cache):
         cache.client.set_many(texts, timeout=seconds)
         return True
-    if isinstance(cache, DatabaseCache):
-        refused = [key for key, text in texts.items() if not _is_in_table(cache, key, text, seconds)]
-        return not refused
+    if _has_methods_of(DATABASE, cache):
+        return all(_is_in_table(cache, key, text, seconds) for key, text in texts.items())
     return not cache.set_many(texts, timeout=seconds)
 
 
-def _is_of_django_redis(cache: BaseCache) -> bool:
-    """Such a cache reads from the replicas of its Redis, and may ignore exceptions: its ``client`` need do neither."""
-    return DJANGO_REDIS in (f"{base.__module__}.{base.__qualname__}" for base in type(cache).__mro__)
+def _has_methods_of(path: str, cache: BaseCache) -> bool:
+    """Is ``cache`` of the class at ``path``, or of one of a project's own that gets and sets as that does?"""
+    names = ("get_many", "set", "set_many")
+    for base in type(cache).__mro__:
+        if f"{base.__module__}.{base.__qualname__}" == path:
+            return all(getattr(type(cache), name) is getattr(base, name) for name in names)
+    return False
 
 
 def _is_in_table(cache: Any, key: str, text: str, seconds: int) -> bool:
     """Has ``cache`` taken ``text``? Its own ``set_many`` does not say what the database has refused."""
-    made = cache.make_and_validate_key(key)
-    # Of two that insert a row at once, one is refused: it finds that row at its second try.
-    return any(cache._base_set("set", made, text, seconds) for _ in range(2))
+    made, begin = cache.make_and_validate_key(key), monotonic()
+    if cache._base_set("set", made, text, seconds):
+        return True
+    # Of two that insert a row at once, one is refused, at once. It finds that row at its second try.
+    return monotonic() - begin < AT_ONCE_SECONDS and cache._base_set("set", made, text, seconds)

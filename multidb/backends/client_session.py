@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from django.contrib.sessions.backends.base import SessionBase
+from django.core.cache import BaseCache
 from django.core.exceptions import SynchronousOnlyOperation
 from django.http import HttpRequest
 from django.utils.asyncio import async_unsafe
@@ -99,14 +100,14 @@ def _peeked(session: SessionBase) -> Peeked | None:
 
 def _like(session: SessionBase) -> SessionBase:
     """Another object of the same session, also where its class is made of more than the key."""
-    made = None
+    caches: dict[str, Any] = {}
     with suppress(Exception):
-        # It has a cache of this thread: clients of Memcached are not for two.
-        made = session.__class__(session.session_key)
-    if made is None or made.session_key != session.session_key:
-        made = session.__class__.__new__(session.__class__)
-    vars(made).update({**vars(session), **vars(made)})
-    return made
+        # One that is made has a cache of this thread: clients of Memcached are not for two.
+        made = vars(session.__class__(session.session_key))
+        caches = {name: value for name, value in made.items() if isinstance(value, BaseCache)}
+    other = session.__class__.__new__(session.__class__)
+    vars(other).update({**vars(session), **caches})
+    return other
 
 
 def _content_or_error(session: SessionBase) -> dict[str, Any] | Exception | None:

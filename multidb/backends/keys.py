@@ -40,16 +40,21 @@ def user(request: HttpRequest) -> str | None:
     return str(known.pk) if meta is None else str(meta.pk.value_to_string(known))
 
 
-async def await_user(request: HttpRequest) -> None:
-    """Await the ``request.auser`` of a project's own, if it has one and no user is loaded: ``user`` then knows whom it
-    returned, or raises what it raised.
+async def await_user(request: HttpRequest) -> Any:
+    """Await the ``request.auser`` of a project's own, if it has one and no user is loaded, and return whom it returned,
+    or what it raised: ``user`` then knows it.
     """
     auser = own_auser(request)
-    if auser is not None and user_so_far(request) is auser and _awaited(request)[0] is not auser:
+    if auser is None or user_so_far(request) is not auser:
+        return None
+    awaited, answer = _awaited(request)
+    if awaited is not auser:
         try:
-            request.__dict__[_AWAITED] = auser, await auser()
+            answer = await auser()
         except Exception as error:
-            request.__dict__[_AWAITED] = auser, error
+            answer = error
+        request.__dict__[_AWAITED] = auser, answer
+    return answer
 
 
 def ask_again(request: HttpRequest) -> None:
@@ -108,9 +113,11 @@ def _by_own_auser(request: HttpRequest) -> Any:
     auser = own_auser(request)
     if auser is None:
         return None
-    if _awaited(request)[0] is not auser:
-        _await_user_in_thread(request)
-    user = _user_or_error(request)
+    awaited, user = _awaited(request)
+    if awaited is not auser:
+        user = _await_user_in_thread(request)
+    if isinstance(user, Exception):
+        raise user
     return user if getattr(user, "is_authenticated", False) else None
 
 
@@ -120,18 +127,13 @@ def _awaited(request: HttpRequest) -> tuple[Any, Any]:
     return awaited
 
 
-def _user_or_error(request: HttpRequest) -> Any:
-    user = _awaited(request)[1]
-    if isinstance(user, Exception):
-        raise user
-    return user
-
-
 @async_unsafe("A user cannot be awaited by what an event loop waits for.")
-def _await_user_in_thread(request: HttpRequest) -> None:
+def _await_user_in_thread(request: HttpRequest) -> Any:
     with in_transaction_of_view():
-        async_to_sync(await_user)(request)
-        _user_or_error(request)  # So that what it has begun is undone.
+        user = async_to_sync(await_user)(request)
+        if isinstance(user, Exception):
+            raise user  # So that what it has begun is undone.
+    return user
 
 
 def _from_session(request: HttpRequest, name: str) -> Any:

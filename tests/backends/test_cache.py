@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.cache import caches
+from django.core.cache.backends.db import DatabaseCache
 from django.core.cache.backends.locmem import LocMemCache
-from django.db import connections
+from django.db import OperationalError, connections
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from django_redis import get_redis_connection
+from django_redis.cache import RedisCache
 from django_redis.exceptions import ConnectionInterrupted
 
 from multidb.backends import get_pin_store
@@ -170,6 +172,67 @@ def test_a_table_keeps_a_pin_for_all_of_its_time(database_cache: None, rf: Reque
         cursor.execute("SELECT expires FROM pins WHERE cache_key LIKE '%authorization%'")
         [(expires,)] = cursor.fetchall()
     assert expires.replace(tzinfo=UTC).timestamp() >= until
+
+
+class Sealed(DatabaseCache):
+    """A cache of a project's own, which keeps nothing as it is."""
+
+    def set(self, key: str, value: Any, timeout: Any = None, version: Any = None) -> None:
+        super().set(key, ("sealed", value), timeout, version)
+
+    def get_many(self, keys: Any, version: Any = None) -> dict[str, Any]:
+        return {key: value[1] for key, value in super().get_many(keys, version).items()}
+
+
+class OfTenant(RedisCache):
+    """Another, which keeps all under other keys."""
+
+    def set(self, key: str, *arguments: Any, **options: Any) -> Any:
+        return super().set(f"ada:{key}", *arguments, **options)
+
+    def set_many(self, texts: Any, *arguments: Any, **options: Any) -> Any:
+        return super().set_many({f"ada:{key}": text for key, text in texts.items()}, *arguments, **options)
+
+    def get_many(self, keys: Any, *arguments: Any, **options: Any) -> Any:
+        found = super().get_many([f"ada:{key}" for key in keys], *arguments, **options)
+        return {key.removeprefix("ada:"): text for key, text in found.items()}
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+@pytest.mark.parametrize(("fixture", "name"), [("database_cache", "Sealed"), ("real_redis", "OfTenant")])
+def test_a_cache_class_of_a_project_s_own_is_asked_in_its_way(
+    request: pytest.FixtureRequest, settings: Any, fixture: str, name: str
+) -> None:
+    request.getfixturevalue(fixture)
+    settings.CACHES = {"pins": {**settings.CACHES["pins"], "BACKEND": f"{__name__}.{name}"}}
+    settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE, "OPTIONS": {"alias": "pins"}}
+    get_pin_store().declare_new()
+    assert reason() == "replica"
+    Client().post("/nothing", headers={"authorization": "Token x"})
+    assert reason() == "pinned"
+
+
+@pytest.mark.django_db(transaction=True, databases="__all__")
+@pytest.mark.parametrize(("seconds", "tries"), [(0, 2), (0.2, 1)])
+def test_a_table_that_is_locked_is_not_waited_for_twice(
+    database_cache: None, settings: Any, monkeypatch: pytest.MonkeyPatch, seconds: float, tries: int
+) -> None:
+    settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE, "OPTIONS": {"alias": "pins", "keys": ["authorization"]}}
+    get_pin_store().declare_new()
+    now, writes = [10.0], []
+
+    def refuse(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql.startswith(("INSERT", "UPDATE")):
+            writes.append(sql)
+            now[0] += seconds
+            raise OperationalError("the table is locked")
+        return execute(sql, *rest)
+
+    monkeypatch.setattr("multidb.backends.cache.monotonic", lambda: now[0])
+    with connections["default"].execute_wrapper(refuse):
+        Client().post("/nothing", headers={"authorization": "Token x"})
+    assert len(writes) == tries
+    assert get_pin_store().outage.may_miss_pins()
 
 
 @pytest.fixture

@@ -256,3 +256,23 @@ def test_a_session_is_looked_for_in_the_cache_in_which_its_class_keeps_it(settin
     assert peek(Elsewhere(stored.session_key)) == {"basket": "a book"}
     caches["sessions"].clear()
     assert peek(Elsewhere(stored.session_key)) is None
+
+
+class OfTenant(DatabaseSession):
+    """A session whose class knows what is usual, where it is told nothing else."""
+
+    def __init__(self, session_key: str | None = None, tenant: str = "public") -> None:
+        super().__init__(session_key)
+        self.tenant = tenant
+
+    @classmethod
+    def get_model_class(cls) -> Any:
+        return Session
+
+    def load(self) -> Any:
+        return {"of": self.tenant}
+
+
+@pytest.mark.django_db(databases="__all__")
+def test_what_a_session_was_made_of_counts_and_not_what_is_usual() -> None:
+    assert peek(OfTenant("x" * 32, "ada's")) == {"of": "ada's"}
