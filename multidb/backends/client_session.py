@@ -100,13 +100,13 @@ def _peeked(session: SessionBase) -> Peeked | None:
 
 def _like(session: SessionBase) -> SessionBase:
     """Another object of the same session, also where its class is made of more than the key."""
-    caches: dict[str, Any] = {}
+    other = session.__class__.__new__(session.__class__)
+    vars(other).update(vars(session))
     with suppress(Exception):
         # One that is made has a cache of this thread: clients of Memcached are not for two.
-        made = vars(session.__class__(session.session_key))
-        caches = {name: value for name, value in made.items() if isinstance(value, BaseCache)}
-    other = session.__class__.__new__(session.__class__)
-    vars(other).update({**vars(session), **caches})
+        for name, value in vars(session.__class__(session.session_key)).items():
+            if isinstance(value, BaseCache):
+                vars(other)[name] = value
     return other
 
 
