@@ -104,7 +104,7 @@ def _like(session: SessionBase) -> SessionBase:
     vars(other).update(vars(session))
     with suppress(Exception):
         # One that is made has a cache of this thread: clients of Memcached are not for two.
-        for name, value in vars(session.__class__(session.session_key)).items():
+        for name, value in vars(session.__class__()).items():
             if isinstance(value, BaseCache):
                 vars(other)[name] = value
     return other

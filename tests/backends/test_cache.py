@@ -146,32 +146,56 @@ def test_so_is_one_that_the_database_cache_could_not_write(database_cache: None,
     assert reason() == "store down"
 
 
-@pytest.mark.django_db(transaction=True, databases="__all__")
-def test_one_that_was_inserted_by_two_at_once_is_kept(database_cache: None, settings: Any) -> None:
-    """The database refuses one of them, once."""
+@pytest.fixture
+def expiry(database_cache: None, settings: Any) -> Callable[[], float]:
+    """When the row of the pin of a client with a token runs out, where pins are in a table."""
     settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE, "OPTIONS": {"alias": "pins"}}
     get_pin_store().declare_new()
+
+    def ask() -> float:
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SELECT expires FROM pins WHERE cache_key LIKE '%authorization%'")
+            [(expires,)] = cursor.fetchall()
+        return float(expires.replace(tzinfo=UTC).timestamp())
+
+    return ask
+
+
+@pytest.mark.parametrize("statement", ["INSERT", "UPDATE"])
+@pytest.mark.parametrize("seconds", [10, 0.9])
+def test_what_the_database_refuses_once_is_taken_at_the_second_try(
+    expiry: Callable[[], float], rf: RequestFactory, statement: str, seconds: float
+) -> None:
+    """As one of two that insert a row at once. It is there for all of the pin's time, though the table knows whole
+    seconds only.
+    """
+    store, request = get_pin_store(), rf.get("/", headers={"authorization": "Token x"})
+    if statement == "UPDATE":
+        store.save(request, HttpResponse(), Pin.on(["default"], time.time() + 0.5))
     refusals = iter([True])
     connections["default"].connection.create_function("refused", 0, lambda: next(refusals, False))
     with connections["default"].cursor() as cursor:
         cursor.execute(
-            "CREATE TRIGGER twice BEFORE INSERT ON pins WHEN refused() BEGIN SELECT RAISE(ABORT, 'is there'); END"
+            f"CREATE TRIGGER once BEFORE {statement} ON pins WHEN refused() BEGIN SELECT RAISE(ABORT, 'no'); END"
         )
-    Client().post("/nothing", headers={"authorization": "Token x"})
+    until = time.time() + seconds
+    store.save(request, HttpResponse(), Pin.on(["default"], until))
     assert next(refusals, None) is None
-    assert reason() == "pinned"
+    assert not store.outage.may_miss_pins()
+    assert until <= expiry() <= time.time() + seconds + 2
 
 
-def test_a_table_keeps_a_pin_for_all_of_its_time(database_cache: None, rf: RequestFactory, settings: Any) -> None:
-    """Though it knows whole seconds only."""
-    settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE, "OPTIONS": {"alias": "pins"}}
-    until = time.time() + 0.9
-    request = rf.get("/", headers={"authorization": "Token x"})
-    get_pin_store().save(request, HttpResponse(), Pin.on(["default"], until))
-    with connections["default"].cursor() as cursor:
-        cursor.execute("SELECT expires FROM pins WHERE cache_key LIKE '%authorization%'")
-        [(expires,)] = cursor.fetchall()
-    assert expires.replace(tzinfo=UTC).timestamp() >= until
+@pytest.mark.parametrize("count", [1, 2], ids=["new", "there"])
+def test_what_is_not_refused_takes_one_try(
+    expiry: Callable[[], float], rf: RequestFactory, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr("multidb.backends.cache.AT_ONCE_SECONDS", -1)
+    store, request = get_pin_store(), rf.get("/", headers={"authorization": "Token x"})
+    for seconds in range(count):
+        until = time.time() + 5 + seconds
+        store.save(request, HttpResponse(), Pin.on(["default"], until))
+        assert not store.outage.may_miss_pins()
+        assert until <= expiry() <= time.time() + 5 + seconds + 2
 
 
 class Sealed(DatabaseCache):
@@ -284,6 +308,9 @@ def test_of_django_redis_with_replicas_the_primary_is_asked(django_redis: Callab
     for _ in range(3):
         Client().post("/nothing", headers={"authorization": "Token x"})
         assert reason() == "pinned"
+    redis = get_redis_connection("pins")
+    [key] = redis.keys("*:authorization:*")
+    assert 0 < redis.ttl(key) <= 15
 
 
 # django-redis itself says this to each of its clients.

@@ -199,7 +199,7 @@ def test_what_is_no_session_of_django_holds_nothing(attributes: dict[str, Any]) 
 class Made(DatabaseSession):
     """As a project's own session, which is made of more than its key, and knows more than it was made of."""
 
-    def __init__(self, address: str, session_key: str | None = None) -> None:
+    def __init__(self, address: str, agent: str, session_key: str | None = None) -> None:
         super().__init__(session_key)
         self.address = address
 
@@ -213,11 +213,11 @@ class Made(DatabaseSession):
 
 @pytest.mark.django_db(databases="__all__")
 def test_a_session_may_be_made_of_more_than_its_key() -> None:
-    stored = Made("127.0.0.1")
+    stored = Made("127.0.0.1", "a browser")
     stored.tenant = "ada's"
     stored["basket"] = "a book"
     stored.create()
-    session = Made("127.0.0.1", stored.session_key)
+    session = Made("127.0.0.1", "a browser", stored.session_key)
     session.tenant = "ada's"
     assert peek(session) == {"of": "127.0.0.1", "by": "ada's", "basket": "a book"}
     assert "_session_cache" not in vars(session)

@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import AnonymousUser, Group, User
 from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
@@ -141,6 +142,30 @@ def test_what_has_failed_is_asked_again_and_what_has_not_is_not(request_: HttpRe
         user(request_)
     ask_again(request_)
     assert user(request_) == ("2" if fails else "1")
+
+
+class FailsOnce(SessionStore):
+    """A session that cannot be loaded at first."""
+
+    failures = iter([ConnectionError()])
+
+    @classmethod
+    def get_model_class(cls) -> Any:
+        return Session
+
+    def load(self) -> Any:
+        for failure in self.failures:
+            raise failure
+        return {"_auth_user_id": "7"}
+
+
+def test_a_session_that_could_not_be_loaded_is_asked_again_too(request_: HttpRequest) -> None:
+    request_.session = FailsOnce("x" * 32)
+    for _ in range(2):
+        with pytest.raises(ConnectionError):
+            user(request_)
+    ask_again(request_)
+    assert user(request_) == "7"
 
 
 def test_a_session_that_is_gone_is_no_key(request_: HttpRequest) -> None:
