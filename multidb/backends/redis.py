@@ -14,8 +14,8 @@ from multidb.backends.aliased import AliasedPinStore
 from multidb.backends.inspection import Inspection
 from multidb.backends.keyed import DEFAULT_KEYS, DEFAULT_PREFIX
 from multidb.backends.keyed_async import AsyncKeyedPinStore
-from multidb.backends.owed import Owed
-from multidb.backends.redis_conversations import Conversations
+from multidb.backends.owed import Debt, Owed
+from multidb.backends.redis_conversations import Conversations, merge
 from multidb.backends.waiting import LONGEST_SECONDS
 from multidb.setting_error import SettingError
 
@@ -99,8 +99,16 @@ class RedisPinStore(AliasedPinStore, AsyncKeyedPinStore):
         await client.hold(self._conversations(client).set(keys, text, seconds))
 
     def _not_taken(self, keys: list[str], text: str, seconds: float) -> None:
-        dropped = self._owed.add(self._conversations(None).debts(keys, text, seconds))
-        self.outage.miss_until(dropped)
+        debts = self._conversations(None).debts(keys, text, seconds)
+        self.outage.miss_until(self._owed.add(debts))
+        self._post(debts)
+
+    def _post(self, debts: list[Debt]) -> None:
+        """So that a Redis that hangs has them as soon as it goes on, and not when this process asks it again."""
+        commands = list(map(merge, debts))
+        for client in (self._async_clients and self._async_clients.here(), self._built and self._built[1]):
+            if client is not None and client.post(commands):
+                return
 
     def _conversations(self, client: Any) -> Conversations:
         return Conversations(client, self.outage, self._owed, self._marker, self._is_cluster)

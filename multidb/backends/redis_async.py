@@ -1,7 +1,7 @@
 """AsyncRedisClient: the server of a RedisClient, asked from an event loop, whose thread waits for nothing."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from contextvars import Context
 from functools import lru_cache
@@ -19,6 +19,7 @@ from multidb.backends.redis_answers import as_told, checked
 from multidb.backends.redis_client import RedisClient
 from multidb.backends.redis_connections import UNDISTURBED
 from multidb.backends.redis_conversations import Command, Conversation
+from multidb.backends.redis_hanging import Hanging
 from multidb.pins import PinStoreUnavailable
 
 Result = TypeVar("Result")
@@ -100,6 +101,7 @@ class AsyncRedisClient:
         self.pool.connection_class(**self.pool.connection_kwargs)
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
         self._late_since: float | None = None
+        self._hanging = Hanging(_send_at_once)
 
     @asynccontextmanager
     async def in_turn(self) -> AsyncIterator[None]:
@@ -127,7 +129,15 @@ class AsyncRedisClient:
                 raise PinStoreUnavailable from None
             raise
         self._late_since = None
+        if self._hanging.connection is not None:
+            await self._drop(self._hanging.let_go())
         return result
+
+    def post(self, commands: list[Command]) -> bool:
+        """Send ``commands`` on where Redis has not answered in time, and wait for nothing. Return whether that was
+        possible.
+        """
+        return self._hanging.post(commands)
 
     def _is_late_itself(self, now: float, end: float) -> bool:
         """Was it the event loop that has not seen an answer by ``end``? It has the benefit of the doubt for a while."""
@@ -161,16 +171,25 @@ class AsyncRedisClient:
     async def _answers(self, commands: list[Command]) -> list[Any]:
         with as_told():
             connection = await self.pool.get_connection()
+            is_sent = False
             try:
                 await connection.send_packed_command(connection.pack_commands(commands))
+                is_sent = True
                 answers = [await _answer(connection) for _ in commands]
-            except BaseException:
-                # Also where this is cancelled: else the next to use it would get the answers that are left.
-                await connection.disconnect(nowait=True)
+            except BaseException as error:
+                # Also where this is cancelled, as by the timeout: else the next to use it would get the answers that
+                # are left.
+                is_late = is_sent and isinstance(error, asyncio.CancelledError)
+                if not (is_late and self._hanging.keep(connection)):
+                    await self._drop(connection)
                 raise
-            finally:
-                await self.pool.release(connection)
+            await self.pool.release(connection)
         return checked(answers)
+
+    async def _drop(self, connection: Any) -> None:
+        """Give back ``connection``, so that the next to use it connects anew."""
+        await connection.disconnect(nowait=True)
+        await self.pool.release(connection)
 
 
 class AsyncRedisClients:
@@ -206,6 +225,14 @@ class AsyncRedisClients:
             await known[1].aclose()
         return made
 
+    def here(self) -> AsyncRedisClient | None:
+        """The client of the event loop that runs, if one does and it has one."""
+        try:
+            known = self._clients.get(asyncio.get_running_loop())
+        except RuntimeError:
+            return None
+        return known and known[0]
+
     async def _open(self, loop: asyncio.AbstractEventLoop, client: AsyncRedisClient) -> AsyncGenerator[None, None]:
         """A generator that is not exhausted: event loops close those when they shut down, as ``asyncio.run`` does.
 
@@ -222,9 +249,27 @@ class AsyncRedisClients:
 
 async def _answer(connection: Any) -> Any:
     try:
-        return await connection.read_response()
+        return await connection.read_response(disconnect_on_error=False)
     except ResponseError as error:
         return error
+
+
+def _send_at_once(connection: Any, commands: list[Command]) -> bool:
+    sending = connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    try:
+        return _ends_at_once(sending)
+    except RedisError:
+        return False
+
+
+def _ends_at_once(coroutine: Coroutine[Any, Any, None]) -> bool:
+    """Has ``coroutine`` nothing to wait for? It is run as far as to where it would wait, and not further."""
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return True
+    coroutine.close()
+    return False
 
 
 @lru_cache(maxsize=8)

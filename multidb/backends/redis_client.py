@@ -7,12 +7,13 @@ from typing import Any, TypeVar
 from django.core.cache import caches
 from django_redis import get_redis_connection
 from redis.cluster import RedisCluster
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError, ResponseError, TimeoutError
 
 from multidb.backends.redis_answers import as_told, checked
 from multidb.backends.redis_connections import connected, sentinels_of
 from multidb.backends.redis_conversations import Command, Conversation
-from multidb.backends.redis_time import within
+from multidb.backends.redis_hanging import Hanging
+from multidb.backends.redis_time import at_once, within
 
 Result = TypeVar("Result")
 
@@ -28,6 +29,7 @@ class RedisClient:
         get_redis_connection(alias)
         self.timeout = timeout
         self.redis: Any = connected(caches.settings[alias], timeout, is_cluster)
+        self._hanging = Hanging(_send_at_once)
 
     def answers(self, commands: Iterable[Command]) -> list[Any]:
         """What Redis answers to ``commands``, in one round trip; to each node, in a cluster.
@@ -50,12 +52,20 @@ class RedisClient:
                 try:
                     commands = conversation.send(answers)
                 except StopIteration as end:
+                    if self._hanging.connection is not None:
+                        self._drop(self._hanging.let_go())
                     result: Result = end.value
                     return result
                 except RedisError:
                     self._disconnect()  # It complains of the answers, of which more may be left.
                     raise
                 answers = self.answers(commands)
+
+    def post(self, commands: list[Command]) -> bool:
+        """Send ``commands`` on where Redis has not answered in time, and wait for nothing. Return whether that was
+        possible.
+        """
+        return self._hanging.post(commands)
 
     def in_time(self) -> AbstractContextManager[None]:
         """All that is asked inside takes no longer than the timeout, for each server that may have to be asked."""
@@ -107,15 +117,18 @@ class RedisClient:
         except BaseException:
             self._disconnect()  # From the sentinels that were asked for the way.
             raise
+        is_sent = False
         try:
             connection.send_packed_command(connection.pack_commands(commands))
-            return [_answer(connection) for _ in commands]
-        except BaseException:
+            is_sent = True
+            answers = [_answer(connection) for _ in commands]
+        except BaseException as error:
             # Also where a signal has interrupted this: else the next to use it would get the answers that are left.
-            connection.disconnect()
+            if not (is_sent and isinstance(error, TimeoutError) and self._hanging.keep(connection)):
+                self._drop(connection)
             raise
-        finally:
-            pool.release(connection)
+        pool.release(connection)
+        return answers
 
     def _asked_in_cluster(self, cluster: Any, commands: list[Command]) -> list[Any]:
         try:
@@ -131,6 +144,12 @@ class RedisClient:
             raise
         return answers
 
+    def _drop(self, connection: Any) -> None:
+        """Give back ``connection``, if it is one, so that the next to use it connects anew."""
+        if connection is not None:
+            connection.disconnect()
+            self.redis.connection_pool.release(connection)
+
     def _disconnect(self) -> None:
         is_cluster = isinstance(self.redis, RedisCluster)
         nodes = [node.redis_connection for node in self.redis.get_nodes()] if is_cluster else []
@@ -145,6 +164,15 @@ class RedisClient:
 
 def _answer(connection: Any) -> Any:
     try:
-        return connection.read_response()
+        return connection.read_response(disconnect_on_error=False)
     except ResponseError as error:
         return error
+
+
+def _send_at_once(connection: Any, commands: list[Command]) -> bool:
+    try:
+        with at_once():
+            connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+    except RedisError:
+        return False
+    return True

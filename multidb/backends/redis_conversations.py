@@ -67,7 +67,7 @@ class Conversations:
     def set(self, keys: list[str], text: str, seconds: float) -> Conversation[None]:
         """Keep ``text`` under ``keys`` for ``seconds``, merged with what is there. The same round trips."""
         debts = self.debts(keys, text, seconds)
-        answers = yield from self._answers([debt.key for debt in debts], [_merge(debt) for debt in debts])
+        answers = yield from self._answers([debt.key for debt in debts], [merge(debt) for debt in debts])
         self._check_written(answers)
 
     def declare_new(self) -> Conversation[None]:
@@ -94,7 +94,7 @@ class Conversations:
         # Word is left with all markers, for each says so to those who read the keys that it stands for.
         markers = self._markers() if may_miss else list(dict.fromkeys(map(self._marker_of, names)))
         marks = [self._mark(marker, "EVALSHA", missing_until if may_miss else 0) for marker in markers]
-        answers = yield [*map(_merge, debts), *commands, *marks]
+        answers = yield [*map(merge, debts), *commands, *marks]
         self._check_written(answers[: len(debts)])
         self._owed.settle(debts)
         for marker, mark, answer in zip(markers, marks, answers[len(debts) + len(commands) :], strict=True):
@@ -147,7 +147,8 @@ class Conversations:
         return [f"{{{bucket}}}{self._marker}" for bucket in range(BUCKETS)] if self._is_cluster else [self._marker]
 
 
-def _merge(debt: Debt) -> Command:
+def merge(debt: Debt) -> Command:
+    """The command that keeps ``debt``, merged with the pin that is there."""
     now, seconds = time.time(), conf.pinning_seconds
     milliseconds = min(max(1, math.ceil(debt.until - now * 1000)), math.ceil(seconds * 1000))
     latest, longest = latest_milliseconds(now, seconds), latest_milliseconds(0, seconds)

@@ -14,7 +14,7 @@ from multidb.backends import get_pin_store
 from multidb.backends.outage import Outage
 from multidb.backends.owed import Debt, Owed
 from multidb.backends.redis import RedisPinStore
-from multidb.backends.redis_conversations import Conversations, _merge
+from multidb.backends.redis_conversations import Conversations, merge
 from multidb.pins import Pin, PinStoreUnavailable
 from tests.conftest import Clock, use_store
 from tests.servers import started
@@ -83,4 +83,4 @@ def test_a_pin_is_kept_for_as_long_as_it_holds_and_no_longer_than_pins_do(
     clock: Clock, seconds: float, expected: int
 ) -> None:
     """Where the setting has been lowered since. Redis takes no time that is not positive."""
-    assert _merge(Debt("key", "{}", int((clock() + seconds) * 1000)))[5] == expected
+    assert merge(Debt("key", "{}", int((clock() + seconds) * 1000)))[5] == expected

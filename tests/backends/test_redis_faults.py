@@ -15,7 +15,16 @@ from multidb.backends import get_pin_store
 from multidb.backends.redis_client import RedisClient
 from multidb.middleware import pinning_cookie
 from multidb.signals import pin_store_down
-from tests.backends.redis_faults import FAULTS, NONSENSE, Fault, answers, in_its_place, is_frozen, is_killed
+from tests.backends.redis_faults import (
+    FAULTS,
+    NONSENSE,
+    Fault,
+    answers,
+    in_its_place,
+    is_frozen,
+    is_frozen_and_asked_anew,
+    is_killed,
+)
 from tests.conftest import REDIS, Ahead, Clock, lines
 from tests.servers import started
 
@@ -167,7 +176,7 @@ def test_another_process_knows_of_what_is_owed_still(
     assert reason(Client(), headers={"authorization": "Token 119"}) == "store down"
 
 
-@pytest.mark.parametrize("fault", [is_killed, is_frozen])
+@pytest.mark.parametrize("fault", [is_killed, is_frozen_and_asked_anew])
 def test_another_process_is_told_of_it_by_a_request_that_only_writes(
     asked: list[str], server: RedisServer, settings: Any, fault: Fault
 ) -> None:
