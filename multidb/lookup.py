@@ -103,8 +103,13 @@ class Lookup:
     def _load(self, client: Collection[str]) -> None:
         try:
             pin, is_sure = self._store.load(self._request), client is not _UNKNOWN_CLIENT
+        except (SynchronousOnlyOperation, ImproperlyConfigured):
+            raise
         except PinStoreUnavailable as unavailable:
             pin, is_sure = unavailable.pin, False
+        except Exception as error:
+            complain("The pin of a client could not be looked up:", error)
+            pin, is_sure = None, False
         self._has_failed = not is_sure and conf.pin_store_down == "primary"
         if pin is not None:
             with _MERGING:  # Another thread of this request may have asked about another client.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -13,7 +14,7 @@ from django.utils.deprecation import MiddlewareMixin
 
 from multidb import explanation, routing
 from multidb.backends import get_pin_store
-from multidb.backends.base import UnsentResponse
+from multidb.backends.unsent import UnsentResponse
 from multidb.conf import SameSite, conf
 from multidb.pinning import use_primary_db
 from multidb.pins import Pin
@@ -95,7 +96,13 @@ class PinningRouterMiddleware(MiddlewareMixin):
             with use_primary_db:
                 positions = dict.fromkeys(written) if is_made_later(response) else positions_after(written)
                 pin = _pin(request, positions)
-                get_pin_store().save(request, response, pin)
+                store = get_pin_store()
+                try:
+                    store.save(request, response, pin)
+                except ImproperlyConfigured:
+                    raise
+                except Exception as error:
+                    store.save_otherwise(request, response, pin, error)
             if pinned.receivers:
                 pinned.send_robust(None, request=request, response=response, pin=pin)
         scope = routing.current()
@@ -113,7 +120,13 @@ class PinningRouterMiddleware(MiddlewareMixin):
                 asks = conf.pinning_until == "replayed" and not is_made_later(response)
                 positions = await sync_to_async(positions_after)(written) if asks else dict.fromkeys(written)
                 pin = _pin(request, positions)
-                await get_pin_store().asave(request, response, pin)
+                store = get_pin_store()
+                try:
+                    await store.asave(request, response, pin)
+                except ImproperlyConfigured:
+                    raise
+                except Exception as error:
+                    store.save_otherwise(request, response, pin, error)
             if pinned.receivers:
                 await _tell(request, response, pin)
         scope = routing.current()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
-from django.core.exceptions import SynchronousOnlyOperation
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.db import router
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
@@ -289,12 +289,24 @@ def test_a_store_that_cannot_be_asked_on_the_event_loop_is_asked_by_the_next_rea
     assert store.loads == 2
 
 
-def test_an_error_in_the_store_leaves_no_block_behind(request_: HttpRequest) -> None:
-    scope = Scope(RequestRouting(request_, CountingStore(ValueError("own")), False))
+def test_an_impossible_setting_of_the_store_leaves_no_block_behind(request_: HttpRequest) -> None:
+    scope = Scope(RequestRouting(request_, CountingStore(ImproperlyConfigured("own")), False))
     routing.resume(scope)
-    with pytest.raises(ValueError, match="own"):
+    with pytest.raises(ImproperlyConfigured, match="own"):
         read()
     assert routing.current() == scope
+
+
+def test_a_store_that_raises_what_it_should_not_is_down(
+    request_: HttpRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = CountingStore(ValueError("Token x"))
+    begin(request_, store)
+    assert [read(), read()] == ["default"] * 2
+    assert store.loads == 1
+    [line] = lines(caplog)
+    assert line.startswith("The pin of a client could not be looked up: ValueError:")
+    assert "Token x" not in line
 
 
 class AskedMeanwhile(CountingStore):

@@ -3,38 +3,26 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import cache
 from typing import ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.core.checks import CheckMessage
-from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.asyncio import async_unsafe
 from django.utils.functional import cached_property
 
-from multidb.backends.failures import ERRORS_OF_ONE_REQUEST, asking_in_transaction_of_view, reading, saving
+from multidb.backends.failures import asking_in_transaction_of_view, reading, saving
 from multidb.backends.inspection import Inspection
 from multidb.backends.outage import Outage
+from multidb.backends.unsent import UnsentResponse as UnsentResponse  # Its documented place is here.
 from multidb.conf import conf
-from multidb.log import say_once
+from multidb.log import complain, say_once
 from multidb.pins import Pin, PinStoreUnavailable
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
-
-
-class UnsentResponse(HttpResponse):
-    """Stands for the response to a client that has gone: nothing that is set on it arrives.
-
-    Where the view had returned ``response`` before, what that says of a write stands.
-    """
-
-    def __init__(self, response: HttpResponseBase | None = None) -> None:
-        super().__init__()
-        self._db_write: bool | None = getattr(response, "_db_write", None)
 
 
 class PinStore(ABC):
@@ -83,6 +71,12 @@ class PinStore(ABC):
         if self.fallback is not None:
             self.fallback.save(request, response, pin)
 
+    def save_otherwise(self, request: HttpRequest, response: HttpResponseBase, pin: Pin, error: Exception) -> None:
+        """Keep ``pin`` for the client itself, where a ``save`` of a project's own has raised ``error``."""
+        complain("The pin of a client could not be saved:", error)
+        if self.fallback is not None:
+            self.fallback.save(request, response, pin)
+
     async def aload(self, request: HttpRequest) -> Pin | None:
         """The async twin of ``load``, which is called instead where a subclass has its own."""
         if not self._has_ours("load"):
@@ -111,8 +105,12 @@ class PinStore(ABC):
 
     @cached_property
     def may_wait(self) -> bool:
-        """May ``load`` or ``client`` keep an event loop waiting, for they are not the library's? Then a thread asks."""
-        return not self._has_ours("load", "client")
+        """Whether ``load``, or telling the ``client``, may keep an event loop waiting, as it is a project's own: then a
+        thread asks.
+        """
+        # Where it is not called by ``_asked``, which refuses on an event loop.
+        of_asking = ("_read", "_may_have_one_of") if self.asks_by_itself else ()
+        return not self._has_ours("load", "client", *of_asking)
 
     def client(self, request: HttpRequest) -> Collection[str]:
         """What pins of this client are filed under, as far as ``request`` knows by now; empty if that never changes.
@@ -160,22 +158,8 @@ class PinStore(ABC):
 
         Raises ``PinStoreUnavailable`` then, and if the server fails, and ``SynchronousOnlyOperation`` on an event loop.
         """
-        with self._asking():
+        with self.outage.asking():
             return ask(*args, **kwargs)
-
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        """Inside, the server is asked that keeps the pins. Raises as ``_asked`` does."""
-        if not self.outage.may_ask():
-            raise PinStoreUnavailable
-        try:
-            yield
-        except (PinStoreUnavailable, SynchronousOnlyOperation, ImproperlyConfigured, *ERRORS_OF_ONE_REQUEST):
-            raise
-        except Exception as error:
-            self.outage.failed(error)
-            raise PinStoreUnavailable from error
-        self.outage.succeeded()
 
     def _may_have_one_of(self, request: HttpRequest) -> bool:
         """May there be a pin of the client of ``request``? ``_read`` is called only then."""
@@ -201,11 +185,17 @@ class PinStore(ABC):
             raise PinStoreUnavailable(merged) from unavailable
         return merged
 
-    def _known(self, request: HttpRequest) -> Pin | None:
+    def _with_known(self, request: HttpRequest, pin: Pin) -> Pin:
+        """``pin``, merged with what it takes the place of."""
+        if self.merges:
+            return pin
         try:
-            return self._stored(request)
+            return pin.merge(self._stored(request))
         except PinStoreUnavailable as unavailable:
-            return unavailable.pin
+            if self.outage.is_resting():
+                # If it is back in the next moment, what is written then takes the place of a pin that nobody has seen.
+                self.outage.miss_for(conf.pinning_seconds)
+            return pin.merge(unavailable.pin)
 
     def _read_texts(self, request: HttpRequest) -> Iterator[str | bytes | None]:
         with reading():
@@ -222,8 +212,7 @@ class PinStore(ABC):
 
     def _save_here(self, request: HttpRequest, response: HttpResponseBase, pin: Pin) -> None:
         with saving():
-            if not self.merges:
-                pin = pin.merge(self._known(request))
+            pin = self._with_known(request, pin)
             self._write_text(request, response, pin.encode(), pin.seconds_left(time.time()))
 
     async def _asave_here(self, request: HttpRequest, response: HttpResponseBase, pin: Pin) -> None:

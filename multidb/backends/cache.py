@@ -77,8 +77,8 @@ class CachePinStore(AliasedPinStore):
     def _set(self, keys: list[str], text: str, seconds: float) -> bool:
         cache = self._cache()
         # The pin itself says when it ends: what knows whole seconds only must not drop it up to one before.
-        more = isinstance(cache, DatabaseCache | BaseMemcachedCache)
-        return _set_many(cache, dict.fromkeys(keys, text), math.ceil(seconds) + more)
+        spare = isinstance(cache, DatabaseCache | BaseMemcachedCache)
+        return _set_many(cache, dict.fromkeys(keys, text), math.ceil(seconds) + spare)
 
     def _check_cache(self) -> list[CheckMessage]:
         cache = self._cache()
@@ -158,7 +158,8 @@ def _set_many(cache: Any, texts: dict[str, str], seconds: int) -> bool:
         cache.client.set_many(texts, timeout=seconds)
         return True
     if _has_methods_of(DATABASE, cache):
-        return all(_is_in_table(cache, key, text, seconds) for key, text in texts.items())
+        # One that is refused, as by a lock, takes no other with it.
+        return not [key for key, text in texts.items() if not _is_in_table(cache, key, text, seconds)]
     return not cache.set_many(texts, timeout=seconds)
 
 

@@ -1,25 +1,27 @@
 """What the session of a client tells a store, without a trace of having been asked."""
 
 import re
-from contextlib import suppress
 from typing import Any
 
 from django.contrib.sessions.backends.base import SessionBase
-from django.core.cache import BaseCache
-from django.core.exceptions import SynchronousOnlyOperation
+from django.core.cache import BaseCache, caches
 from django.http import HttpRequest
 from django.utils.asyncio import async_unsafe
+from django.utils.functional import LazyObject
 
 from multidb.backends.failures import asking_in_transaction_of_view
+from multidb.pins import PinStoreUnavailable
 
 _CACHE = "_session_cache"
 
-# The key under which somebody looked, and what was there, or the error.
-Peeked = tuple[str | None, dict[str, Any] | Exception | None]
+# The key under which somebody looked, and what was there. An error is not kept: it would keep the request alive.
+Peeked = tuple[str | None, dict[str, Any] | None]
 
 _PEEKED = "_multidb_peeked"
 
 _NOT_PEEKED: Peeked = None, None
+
+_FAILED: dict[str, Any] = {}
 
 # What a session engine makes a key of, and a cookie carries. A client can send anything: NUL, which PostgreSQL refuses,
 # or characters that the table's character set has not.
@@ -38,13 +40,16 @@ def is_possible(key: str) -> bool:
 
 def is_known(session: SessionBase) -> bool:
     """Is the content of ``session`` known, so that to ``peek`` waits for no server?"""
+    if isinstance(session, LazyObject):
+        session = session._wrapped
     return _CACHE in vars(session) or _peeked(session) is not None
 
 
 def peek(session: object) -> dict[str, Any] | None:
     """What is in ``session``, or ``None`` if it has a key, but is gone, or can never have been; or is none of Django's.
 
-    Where that could not be told, the same error is raised once more, and nobody is asked again: see ``ask_again``.
+    Raises anything where that cannot be told, and then, without that anybody is asked again, ``PinStoreUnavailable``:
+    see ``ask_again``.
 
     Leaves no trace of having been there, also where the view uses the session at the same moment, in another thread:
     the response is not made to vary on the session's cookie, nor to delete it. Whoever uses the session loads it then,
@@ -52,6 +57,8 @@ def peek(session: object) -> dict[str, Any] | None:
     """
     if not isinstance(session, SessionBase):
         return None  # As where an API puts a plain dict in its place.
+    if isinstance(session, LazyObject):
+        session = session._wrapped
     loaded = vars(session).get(_CACHE)
     if loaded is not None:
         return dict(loaded)
@@ -60,18 +67,21 @@ def peek(session: object) -> dict[str, Any] | None:
         return {}  # As Django has it, which asks nobody then.
     peeked = _peeked(session)
     if peeked is None:
-        peeked = key, _content_or_error(session)
+        peeked = key, _content(session, key)
         vars(session)[_PEEKED] = peeked
-    if isinstance(peeked[1], Exception):
-        raise peeked[1]
+    elif peeked[1] is _FAILED:
+        raise PinStoreUnavailable
     return peeked[1]
 
 
 def ask_again(request: HttpRequest) -> None:
     """Let ``peek`` ask anew for the session of ``request`` if it has failed, since much may depend on the answer."""
     session = getattr(request, "session", None)
-    if isinstance(session, SessionBase) and isinstance(vars(session).get(_PEEKED, _NOT_PEEKED)[1], Exception):
-        vars(session).pop(_PEEKED, None)
+    if isinstance(session, SessionBase):
+        if isinstance(session, LazyObject):
+            session = session._wrapped
+        if vars(session).get(_PEEKED, _NOT_PEEKED)[1] is _FAILED:
+            vars(session).pop(_PEEKED, None)
 
 
 def load(session: SessionBase) -> dict[str, Any] | None:
@@ -79,6 +89,8 @@ def load(session: SessionBase) -> dict[str, Any] | None:
 
     A session that is gone stays as it is, to be found gone by whoever uses it.
     """
+    if isinstance(session, LazyObject):
+        session = session._wrapped
     loaded = vars(session).get(_CACHE)
     if loaded is not None:
         return dict(loaded)
@@ -102,26 +114,24 @@ def _like(session: SessionBase) -> SessionBase:
     """Another object of the same session, also where its class is made of more than the key."""
     other = session.__class__.__new__(session.__class__)
     vars(other).update(vars(session))
-    with suppress(Exception):
-        # One that is made has a cache of this thread: clients of Memcached are not for two.
-        for name, value in vars(session.__class__()).items():
-            if isinstance(value, BaseCache):
-                vars(other)[name] = value
+    for name, value in vars(session).items():
+        # Clients of Memcached are not for two threads. One that is made here has a cache of this thread.
+        if isinstance(value, BaseCache) and value not in caches.all(initialized_only=True):
+            vars(other)[name] = getattr(session.__class__(), name, value)
     return other
-
-
-def _content_or_error(session: SessionBase) -> dict[str, Any] | Exception | None:
-    try:
-        with asking_in_transaction_of_view():
-            return load(_like(session))
-    except SynchronousOnlyOperation:
-        raise
-    except Exception as error:
-        return error
 
 
 # Of the engines, only those that use the database say so by themselves.
 @async_unsafe("A session cannot be loaded on an event loop.")
+def _content(session: SessionBase, key: str) -> dict[str, Any] | None:
+    try:
+        with asking_in_transaction_of_view():
+            return load(_like(session))
+    except Exception:
+        vars(session)[_PEEKED] = key, _FAILED
+        raise
+
+
 def _loaded_content(session: SessionBase) -> dict[str, Any]:
     accessed, modified = session.accessed, session.modified
     try:

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation, SynchronousOnlyOperation
-from django.db import DataError, connections
+from django.db import DataError, IntegrityError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import TransactionManagementError
 
@@ -19,6 +19,7 @@ ERRORS_OF_ONE_REQUEST = (
     ArithmeticError,
     AttributeError,
     DataError,
+    IntegrityError,
     LookupError,
     SuspiciousOperation,
     TransactionManagementError,

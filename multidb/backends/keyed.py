@@ -1,6 +1,7 @@
 """KeyedPinStore: a store that files pins under keys of the client."""
 
 import re
+import time
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,8 +18,9 @@ from multidb.backends.client_session import is_known, session_key
 from multidb.backends.failures import ERRORS_OF_ONE_REQUEST, asking_in_transaction_of_view, reading
 from multidb.backends.keys import KEYS, ask_again, key_function, session_key_is_its_content
 from multidb.backends.waiting import check_sessions
+from multidb.conf import conf
 from multidb.log import complain
-from multidb.pins import PinStoreUnavailable
+from multidb.pins import Pin, PinStoreUnavailable
 
 DEFAULT_KEYS = ("user", "session", "authorization")
 DEFAULT_PREFIX = "multidb"
@@ -117,7 +119,15 @@ class KeyedPinStore(PinStore):
 
     def _set_all(self, keys: list[str], text: str, seconds: float) -> bool:
         with asking_in_transaction_of_view():
-            return self._set(keys, text, seconds)
+            if self.merges:
+                return self._set(keys, text, seconds)
+            pin = self._pin_of([text, *self._get(keys)])
+            if pin is None:
+                return True  # It has run out.
+            return self._set(keys, pin.encode(), min(pin.seconds_left(time.time()), conf.pinning_seconds))
+
+    def _with_known(self, request: HttpRequest, pin: Pin) -> Pin:
+        return pin  # It is merged with what is under the very keys that it is written under.
 
     def _keys_to_read(self, request: HttpRequest) -> list[str]:
         if self._would_wait_in_vain(request):
@@ -184,6 +194,8 @@ class KeyedPinStore(PinStore):
                 keys.append(self._key(name, request, settings.SECRET_KEY))
             except (ImproperlyConfigured, SynchronousOnlyOperation):
                 raise
+            except PinStoreUnavailable:
+                pass  # Of which somebody has complained.
             except Exception as error:
                 complain(f"The key {name!r} of a client cannot be told:", error)
         return [key for key in keys if key is not None]

@@ -35,7 +35,7 @@ class AsyncKeyedPinStore(KeyedPinStore):
                 return None
             self._refuse_while_it_rests()
             async with client.in_turn():
-                with self._asking():
+                with self.outage.asking():
                     texts = await self._aget(client, keys)
         return self._pin_of(self._told(texts))
 
@@ -54,7 +54,7 @@ class AsyncKeyedPinStore(KeyedPinStore):
                 # Who is cancelled here is owed nothing: the middleware begins anew, in a task that nobody cancels. Else
                 # clients that hang up at once would be so many debts that others' reads would go to the primary.
                 async with client.in_turn():
-                    with self._owing(keys, text, seconds), self._asking():
+                    with self._owing(keys, text, seconds), self.outage.asking():
                         await self._aset(client, keys, text, seconds)
 
     async def _client_for(self, request: HttpRequest) -> Any:

@@ -16,12 +16,16 @@ from django.utils.module_loading import import_string
 from multidb.backends import client_session
 from multidb.backends.client_session import peek
 from multidb.backends.failures import in_transaction_of_view
+from multidb.log import complain
+from multidb.pins import PinStoreUnavailable
 from multidb.setting_error import UNIMPORTABLE
 from multidb.users import own_auser, user_so_far
 
 KeyFunction = Callable[[HttpRequest], str | None]
 
 _AWAITED = "_multidb_auser"
+
+_FAILED = object()
 
 
 def user(request: HttpRequest) -> str | None:
@@ -34,15 +38,16 @@ def user(request: HttpRequest) -> str | None:
     if known is None:
         in_session = _from_session(request, USER_IN_SESSION)
         return None if in_session is None else str(in_session)
-    if not getattr(known, "is_authenticated", False) or known.pk is None:
+    key = getattr(known, "pk", None)
+    if key is None or not getattr(known, "is_authenticated", False):
         return None
     meta = getattr(known, "_meta", None)
-    return str(known.pk) if meta is None else str(meta.pk.value_to_string(known))
+    return str(key) if meta is None else str(meta.pk.value_to_string(known))
 
 
 async def await_user(request: HttpRequest) -> Any:
-    """Await the ``request.auser`` of a project's own, if it has one and no user is loaded, and return whom it returned,
-    or what it raised: ``user`` then knows it.
+    """Await the ``request.auser`` of a project's own, if it has one and no user is loaded, and return whom it returned:
+    ``user`` then knows it. Complains of what it raises, which ``user`` then cannot tell.
     """
     auser = own_auser(request)
     if auser is None or user_so_far(request) is not auser:
@@ -52,7 +57,9 @@ async def await_user(request: HttpRequest) -> Any:
         try:
             answer = await auser()
         except Exception as error:
-            answer = error
+            # Which is not kept: it would keep the request alive.
+            complain("The user of a client cannot be told by its auser:", error)
+            answer = _FAILED
         request.__dict__[_AWAITED] = auser, answer
     return answer
 
@@ -60,7 +67,7 @@ async def await_user(request: HttpRequest) -> Any:
 def ask_again(request: HttpRequest) -> None:
     """Let ``user`` and ``session`` ask anew what has failed, since much may depend on the answer."""
     client_session.ask_again(request)
-    if isinstance(_awaited(request)[1], Exception):
+    if _awaited(request)[1] is _FAILED:
         request.__dict__.pop(_AWAITED, None)
 
 
@@ -113,12 +120,12 @@ def _by_own_auser(request: HttpRequest) -> Any:
     auser = own_auser(request)
     if auser is None:
         return None
-    awaited, user = _awaited(request)
+    awaited, answer = _awaited(request)
     if awaited is not auser:
-        user = _await_user_in_thread(request)
-    if isinstance(user, Exception):
-        raise user
-    return user if getattr(user, "is_authenticated", False) else None
+        answer = _await_user_in_thread(request)
+    elif answer is _FAILED:
+        raise PinStoreUnavailable
+    return answer if getattr(answer, "is_authenticated", False) else None
 
 
 def _awaited(request: HttpRequest) -> tuple[Any, Any]:
@@ -130,10 +137,10 @@ def _awaited(request: HttpRequest) -> tuple[Any, Any]:
 @async_unsafe("A user cannot be awaited by what an event loop waits for.")
 def _await_user_in_thread(request: HttpRequest) -> Any:
     with in_transaction_of_view():
-        user = async_to_sync(await_user)(request)
-        if isinstance(user, Exception):
-            raise user  # So that what it has begun is undone.
-    return user
+        answer = async_to_sync(await_user)(request)
+        if answer is _FAILED:
+            raise PinStoreUnavailable  # So that what it has begun is undone.
+    return answer
 
 
 def _from_session(request: HttpRequest, name: str) -> Any:

@@ -3,14 +3,19 @@
 import math
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic
+
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 
 from multidb import signals
 from multidb.announcing import announce
+from multidb.backends.failures import ERRORS_OF_ONE_REQUEST
 from multidb.breaker import JITTER, Breaker
 from multidb.conf import conf
 from multidb.log import logger, without_quotations
-from multidb.pins import latest_milliseconds
+from multidb.pins import PinStoreUnavailable, latest_milliseconds
 
 
 class Outage:
@@ -25,12 +30,16 @@ class Outage:
         """Until when pins that the store has lost, or never got, may still hold: milliseconds since the epoch."""
 
     def may_ask(self) -> bool:
-        """May the store be asked? Whoever is let through says ``failed`` or ``succeeded`` afterwards."""
+        """May the store be asked? Whoever is let through says ``failed``, ``succeeded`` or ``not_asked`` then."""
         return self._breaker.may_ask(self._store)
 
     def is_resting(self) -> bool:
         """Is the store left alone at this moment?"""
         return self._breaker.is_resting(self._store)
+
+    def not_asked(self) -> None:
+        """It did not come to an answer, because of one client: the next may ask."""
+        self._breaker.not_asked(self._store)
 
     def failed(self, error: Exception) -> None:
         """The store did not answer as it should: leave it alone for ``MULTIDB_RETRY_SECONDS``."""
@@ -39,6 +48,23 @@ class Outage:
     def succeeded(self) -> None:
         """The store has answered."""
         self._breaker.succeeded(self._store)
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Inside, the store is asked. Raises ``PinStoreUnavailable`` if it is left alone, and if it fails."""
+        if not self.may_ask():
+            raise PinStoreUnavailable
+        try:
+            yield
+        except ERRORS_OF_ONE_REQUEST:
+            self.not_asked()
+            raise
+        except (PinStoreUnavailable, SynchronousOnlyOperation, ImproperlyConfigured):
+            raise
+        except Exception as error:
+            self.failed(error)
+            raise PinStoreUnavailable from error
+        self.succeeded()
 
     def miss_until(self, milliseconds: int) -> None:
         """Pins may be missing from the store that hold until ``milliseconds`` since the epoch."""
@@ -71,7 +97,8 @@ class Outage:
         return now * 1000 < self.missing_until or monotonic() < self._others_may_owe_until
 
     def _announce_down(self, store: str, error: object) -> None:
-        why = without_quotations(str(error).strip())
+        # What follows the first line are details, as of a row that a database refuses.
+        why = without_quotations(str(error).strip().partition("\n")[0])
         logger.warning("The pin store %s is left alone: %s: %s", store, type(error).__name__, why)
         announce(signals.pin_store_down, store=store, why=error)
 

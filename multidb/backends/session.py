@@ -11,11 +11,12 @@ from django.core.checks import CheckMessage
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from multidb.backends.base import PinStore, UnsentResponse
+from multidb.backends.base import PinStore
 from multidb.backends.client_session import load, peek, session_key
 from multidb.backends.failures import asking_in_transaction_of_view
 from multidb.backends.inspection import Inspection
 from multidb.backends.session_row import change_row, has_row
+from multidb.backends.unsent import UnsentResponse
 from multidb.backends.waiting import check_sessions
 
 SESSION_KEY = "_multidb_pin"

@@ -10,12 +10,13 @@ from typing import Any, ClassVar
 import pytest
 from asgiref.sync import async_to_sync
 from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation
-from django.db import DataError, router
+from django.db import DataError, IntegrityError, router
 from django.http import HttpRequest, HttpResponse
-from django.test import Client, RequestFactory
+from django.test import AsyncClient, Client, RequestFactory
 
 from multidb.backends import base, get_pin_store
 from multidb.backends.base import PinStore
+from multidb.backends.cookie import SignedCookiePinStore
 from multidb.backends.keyed import KeyedPinStore
 from multidb.middleware import pinning_cookie
 from multidb.pins import Pin, PinStoreUnavailable
@@ -123,7 +124,17 @@ def test_a_pin_that_a_project_s_own_store_did_not_take_is_missed_until_it_has_ru
     assert reason() == "replica"
 
 
-@pytest.mark.parametrize("error", [ValueError(), KeyError(), DataError(), SuspiciousOperation(), ZeroDivisionError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError(),
+        KeyError(),
+        DataError(),
+        IntegrityError(),
+        SuspiciousOperation(),
+        ZeroDivisionError(),
+    ],
+)
 @pytest.mark.parametrize("flaky_store", [Flaky, FlakyKeyed])
 def test_what_one_client_s_request_does_to_the_store_is_no_failure_for_the_others(
     settings: Any, monkeypatch: pytest.MonkeyPatch, flaky_store: type[Flaky | FlakyKeyed], error: Exception
@@ -136,6 +147,95 @@ def test_what_one_client_s_request_does_to_the_store_is_no_failure_for_the_other
     assert pinning_cookie() in client.post("/nothing").cookies
     monkeypatch.setattr(flaky_store, "error", None)
     assert Client(headers={"authorization": "Token y"}).get("/read").json()["reason"] == "replica"
+
+
+def test_such_a_request_takes_from_nobody_the_turn_to_ask_a_store_that_has_failed(
+    flaky: Callable[[Exception | None], None], monotonic: Ahead
+) -> None:
+    flaky(OSError("the store is down"))
+    assert reason() == "store down"
+    monotonic.now += 6.1
+    flaky(ValueError())
+    assert reason() == "store down"
+    flaky(None)
+    assert reason() == "store down"  # Others may owe pins still.
+    assert not get_pin_store().outage.is_resting()
+    monotonic.now += 6.1
+    assert reason() == "replica"
+
+
+class ComesBack(OwnPinStore):
+    """A store that is back in the moment between the two questions that saving takes."""
+
+    ahead: ClassVar[Any] = None
+
+    def _with_known(self, request: HttpRequest, pin: Pin) -> Pin:
+        known = super()._with_known(request, pin)
+        self.ahead.now += 6.1
+        return known
+
+
+def test_a_pin_that_may_have_been_written_over_is_missed(
+    rf: RequestFactory, settings: Any, clock: Clock, monotonic: Ahead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that does not merge is read first, and may be back when it is written to, a moment later."""
+    settings.MULTIDB_PIN_STORE = {"BACKEND": f"{__name__}.ComesBack"}
+    monkeypatch.setattr(ComesBack, "ahead", monotonic)
+    store = get_pin_store()
+    for primary in ("users", "default"):
+        store.save(rf.get("/"), HttpResponse(), Pin.on([primary], clock() + 10))
+        if primary == "users":
+            assert store.outage.missing_until == 0
+            store.outage.failed(OSError())
+    assert store.outage.missing_until == round((clock() + 15) * 1000)
+
+
+class Raising(OwnPinStore):
+    """Whose own methods do not keep to what the base class promises."""
+
+    def load(self, request: HttpRequest) -> Pin | None:
+        raise OSError(request.META["HTTP_AUTHORIZATION"])
+
+    def save(self, request: HttpRequest, response: HttpResponse, pin: Pin) -> None:
+        raise OSError(request.META["HTTP_AUTHORIZATION"])
+
+
+class RaisingCookie(SignedCookiePinStore):
+    save = Raising.save
+
+
+@pytest.mark.parametrize("method", ["post", "apost"])
+def test_a_load_or_save_of_a_project_s_own_that_raises_fails_no_request_and_loses_no_pin(
+    settings: Any, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    settings.MULTIDB_PIN_STORE = {"BACKEND": f"{__name__}.Raising"}
+    client = Client(headers={"authorization": "Token x"})
+    assert client.get("/read").json()["reason"] == "store down"
+    if method == "post":
+        assert pinning_cookie() in client.post("/nothing").cookies
+    else:
+        response = async_to_sync(AsyncClient().post)("/anothing", headers={"authorization": "Token x"})
+        assert pinning_cookie() in response.cookies
+    assert [line.partition("\n")[0] for line in lines(caplog)] == [
+        "The pin of a client could not be looked up: OSError:",
+        "The pin of a client could not be saved: OSError:",
+    ]
+    assert "Token x" not in caplog.text
+    settings.MULTIDB_PIN_STORE = {"BACKEND": f"{__name__}.RaisingCookie"}
+    assert client.post("/nothing").status_code == 200
+
+
+class Impossible(OwnPinStore):
+    def save(self, request: HttpRequest, response: HttpResponse, pin: Pin) -> None:
+        raise ImproperlyConfigured("its setting")
+
+
+@pytest.mark.parametrize("client_class", [Client, AsyncClient])
+def test_but_one_that_finds_a_setting_impossible_says_so(settings: Any, client_class: Any) -> None:
+    settings.MULTIDB_PIN_STORE = {"BACKEND": f"{__name__}.Impossible"}
+    post = client_class().post
+    with pytest.raises(ImproperlyConfigured, match="its setting"):
+        (post if client_class is Client else async_to_sync(post))("/nothing")
 
 
 def test_a_store_that_fails_is_logged_once(settings, client, caplog: pytest.LogCaptureFixture) -> None:
@@ -343,7 +443,32 @@ class OwnClient(OwnPinStore):
         return []
 
 
-@pytest.mark.parametrize(("store", "may_wait"), [(OwnPinStore, False), (OwnLoad, True), (OwnClient, True)])
+class OwnCookie(SignedCookiePinStore):
+    """Which is asked without ``_asked``, as a store of the library's need not be."""
+
+    def _read(self, request: HttpRequest) -> list[str]:
+        return []
+
+
+class OwnCondition(KeyedPinStore):
+    def _may_have_one_of(self, request: HttpRequest) -> bool:
+        return True
+
+    _get = _set = None
+
+
+@pytest.mark.parametrize(
+    ("store", "may_wait"),
+    [
+        (OwnPinStore, False),
+        (FlakyKeyed, False),
+        (SignedCookiePinStore, False),
+        (OwnLoad, True),
+        (OwnClient, True),
+        (OwnCookie, True),
+        (OwnCondition, True),
+    ],
+)
 def test_a_load_or_client_of_a_project_s_own_may_keep_an_event_loop_waiting(
     store: type[PinStore], may_wait: bool
 ) -> None:

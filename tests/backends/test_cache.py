@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
 from django.core.cache import caches
 from django.core.cache.backends.db import DatabaseCache
 from django.core.cache.backends.locmem import LocMemCache
@@ -144,6 +145,68 @@ def test_so_is_one_that_the_database_cache_could_not_write(database_cache: None,
         cursor.execute("CREATE TRIGGER full BEFORE INSERT ON pins BEGIN SELECT RAISE(ABORT, 'full'); END")
     Client().post("/nothing", headers={"authorization": "Token x"})
     assert reason() == "store down"
+
+
+def test_a_key_that_the_database_refuses_takes_no_other_with_it(
+    database_cache: None, settings: Any, rf: RequestFactory, clock: Clock
+) -> None:
+    """As by a lock on its row."""
+    settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE, "OPTIONS": {"alias": "pins"}}
+    get_pin_store().declare_new()
+    with connections["default"].cursor() as cursor:
+        cursor.execute(
+            "CREATE TRIGGER lock BEFORE INSERT ON pins WHEN NEW.cache_key LIKE '%:user:%' "
+            "BEGIN SELECT RAISE(ABORT, 'locked'); END"
+        )
+    request, pin = rf.get("/", headers={"authorization": "Token x"}), Pin.on(["default"], clock() + 10)
+    request.user = User(pk=7)
+    get_pin_store().save(request, HttpResponse(), pin)
+    settings.MULTIDB_PIN_STORE = dict(settings.MULTIDB_PIN_STORE)  # Another process.
+    assert get_pin_store().load(rf.get("/", headers={"authorization": "Token x"})) == pin
+
+
+class FailsOnce(SessionStore):
+    """A session that cannot be loaded at first."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.failures = [ConnectionError()]
+
+    def load(self) -> dict[str, Any]:
+        while self.failures:
+            raise self.failures.pop()
+        return {"_auth_user_id": "7"}
+
+
+def test_a_pin_is_merged_with_what_is_under_the_keys_that_it_takes(
+    local_cache: None, settings: Any, rf: RequestFactory, clock: Clock
+) -> None:
+    """Also where some of these could not be told by the look-up before."""
+    settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE, "OPTIONS": {"alias": "pins"}}
+    store, other = get_pin_store(), rf.get("/")
+    store.declare_new()
+    other.user = User(pk=7)
+    store.save(other, HttpResponse(), Pin.on(["users"], clock() + 10))
+    request = rf.post("/")
+    request.session = FailsOnce("x" * 32)
+    with pytest.raises(PinStoreUnavailable):
+        store.load(request)
+    store.save(request, HttpResponse(), Pin.on(["default"], clock() + 5))
+    assert store.load(other).holds.keys() == {"users", "default"}
+    clock.advance(6)
+    assert store.load(other).holds.keys() == {"users"}
+
+
+def test_a_pin_that_has_run_out_is_not_written(
+    local_cache: None, settings: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the cache was late."""
+    settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE, "OPTIONS": {"alias": "pins"}}
+    store = get_pin_store()
+    store.declare_new()
+    monkeypatch.setattr(store, "_set", lambda *arguments: pytest.fail("it was written"))
+    assert store._set_all(["multidb:user:7"], Pin.on(["default"], clock() - 1).encode(), 0.1)
+    assert not store.outage.may_miss_pins()
 
 
 @pytest.fixture

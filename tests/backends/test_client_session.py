@@ -1,6 +1,10 @@
 """What a store may know of a session without loading it."""
 
+import gc
 import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,8 +18,10 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections
 from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
 
 from multidb.backends.client_session import ask_again, is_known, load, peek, session_key
+from multidb.pins import PinStoreUnavailable
 
 LOCAL = "django.core.cache.backends.locmem.LocMemCache"
 
@@ -169,12 +175,62 @@ def test_a_session_that_cannot_be_loaded_is_asked_for_once_and_again_when_much_d
     request = HttpRequest()
     request.session = Fails("a" * 32)
     for asked in (1, 2):
-        for _ in range(3):
-            with pytest.raises(OSError, match="refused"):
+        for error in (OSError, PinStoreUnavailable, PinStoreUnavailable):
+            with pytest.raises(error):
                 peek(request.session)
             assert is_known(request.session)
         assert Fails.loads == asked
         ask_again(request)
+
+
+def test_one_that_cannot_be_loaded_leaves_nothing_behind(without_collection: None) -> None:
+    """Else the error would keep the request, and what it is made of, until the next collection."""
+    request = HttpRequest()
+    request.session = Fails("a" * 32)
+    gone = weakref.ref(request)
+
+    def look(of: HttpRequest) -> None:
+        with suppress(OSError):
+            peek(of.session)
+
+    look(request)
+    del request
+    assert gone() is None
+
+
+@pytest.fixture
+def without_collection() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.django_db(databases="__all__")
+def test_a_lazy_session_is_looked_at_as_the_one_that_it_stands_for(django_assert_num_queries: Any) -> None:
+    """As a middleware of a project's own makes it."""
+    saved = DatabaseSession()
+    saved["basket"] = "a book"
+    saved.save()
+    for look in (peek, load):
+        request = HttpRequest()
+        request.session = SimpleLazyObject(lambda: DatabaseSession(saved.session_key))
+        assert session_key(request) == saved.session_key
+        assert not is_known(request.session)
+        with django_assert_num_queries(1):
+            assert [look(request.session), look(request.session)] == [{"basket": "a book"}] * 2
+        assert is_known(request.session)
+
+
+def test_a_lazy_session_that_could_not_be_loaded_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Fails, "loads", 0)
+    request = HttpRequest()
+    request.session = SimpleLazyObject(lambda: Fails("a" * 32))
+    for _ in range(2):
+        with pytest.raises(OSError, match="refused"):
+            peek(request.session)
+        ask_again(request)
+    assert Fails.loads == 2
 
 
 @pytest.mark.django_db(databases="__all__")

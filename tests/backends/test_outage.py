@@ -81,7 +81,7 @@ def test_the_log_and_the_signals_say_what_became_of_the_store(
     def note(**told_of: Any) -> None:
         told.append((told_of["signal"], told_of["sender"], told_of["store"], told_of.get("why")))
 
-    error = OSError(" it is gone\n")
+    error = OSError(" it is gone\nDETAIL: Key (client)=(Token x)")
     for signal in (signals.pin_store_down, signals.pin_store_up):
         monkeypatch.setattr(signal, "receivers", [])
         signal.connect(note)

@@ -621,7 +621,9 @@ async def test_an_auser_that_fails_takes_no_pin_from_the_other_keys(
     pin = Pin.on(["default"], clock() + 10)
     await store.asave(request, HttpResponse(), pin)
     assert await store.aload(request_of()) == pin
-    assert "The key 'user' of a client cannot be told: LookupError" in caplog.text
+    assert [line.partition("\n")[0] for line in lines(caplog)] == [
+        "The user of a client cannot be told by its auser: LookupError:"
+    ]
     assert "Token ada" not in caplog.text
     with pytest.raises(PinStoreUnavailable):
         await store.aload(request)
