@@ -8,7 +8,7 @@ from django.conf import settings
 
 from multidb.backends import get_pin_store
 from multidb.backends.owed import Debt
-from multidb.backends.redis_conversations import _merge
+from multidb.backends.redis_conversations import merge
 from multidb.conf import conf
 from multidb.pins import Pin
 
@@ -31,7 +31,7 @@ def save_pins(first: int, count: int, keys: list[str], has_position: bool) -> No
     client = get_pin_store()._client()
     commands = []
     for debt in _debts(first, count, keys, has_position):
-        commands.append(_merge(debt))
+        commands.append(merge(debt))
         if len(commands) == BATCH:
             client.answers(commands)
             commands = []

@@ -48,8 +48,8 @@ def is_known(session: SessionBase) -> bool:
 def peek(session: object) -> dict[str, Any] | None:
     """What is in ``session``, or ``None`` if it has a key, but is gone, or can never have been; or is none of Django's.
 
-    Raises anything where that cannot be told, and then, without that anybody is asked again, ``PinStoreUnavailable``:
-    see ``ask_again``.
+    Raises anything where that cannot be told, and from then on ``PinStoreUnavailable``, without asking anybody: see
+    ``ask_again``.
 
     Leaves no trace of having been there, also where the view uses the session at the same moment, in another thread:
     the response is not made to vary on the session's cookie, nor to delete it. Whoever uses the session loads it then,
