@@ -92,17 +92,7 @@ def load(session: SessionBase) -> dict[str, Any] | None:
     if isinstance(session, LazyObject):
         session = session._wrapped
     loaded = vars(session).get(_CACHE)
-    if loaded is not None:
-        return dict(loaded)
-    key = session.session_key
-    if key is not None and not is_possible(key):
-        return None
-    content = _loaded_content(session)
-    if session.session_key == key:
-        return content
-    session._session_key = key
-    del vars(session)[_CACHE]
-    return None
+    return _loaded_in_thread(session) if loaded is None else dict(loaded)
 
 
 def _peeked(session: SessionBase) -> Peeked | None:
@@ -114,27 +104,40 @@ def _like(session: SessionBase) -> SessionBase:
     """Another object of the same session, also where its class is made of more than the key."""
     other = session.__class__.__new__(session.__class__)
     vars(other).update(vars(session))
-    for name, value in vars(session).items():
+    for name, value in list(vars(other).items()):
         # Clients of Memcached are not for two threads. One that is made here has a cache of this thread.
         if isinstance(value, BaseCache) and value not in caches.all(initialized_only=True):
             vars(other)[name] = getattr(session.__class__(), name, value)
     return other
 
 
+def _loaded(session: SessionBase) -> dict[str, Any] | None:
+    key = session.session_key
+    if key is not None and not is_possible(key):
+        return None
+    accessed, modified = session.accessed, session.modified
+    try:
+        content = dict(session.items())
+    finally:
+        session.accessed, session.modified = accessed, modified
+    if session.session_key == key:
+        return content
+    session._session_key = key
+    del vars(session)[_CACHE]
+    return None
+
+
 # Of the engines, only those that use the database say so by themselves.
-@async_unsafe("A session cannot be loaded on an event loop.")
+_in_thread = async_unsafe("A session cannot be loaded on an event loop.")
+
+_loaded_in_thread = _in_thread(_loaded)
+
+
+@_in_thread
 def _content(session: SessionBase, key: str) -> dict[str, Any] | None:
     try:
         with asking_in_transaction_of_view():
-            return load(_like(session))
+            return _loaded(_like(session))
     except Exception:
         vars(session)[_PEEKED] = key, _FAILED
         raise
-
-
-def _loaded_content(session: SessionBase) -> dict[str, Any]:
-    accessed, modified = session.accessed, session.modified
-    try:
-        return dict(session.items())
-    finally:
-        session.accessed, session.modified = accessed, modified

@@ -410,6 +410,19 @@ def test_all_that_is_found_is_known_and_what_the_cookie_has_too(
     assert set(pin.holds) == {"default", "users", "cookie"}
 
 
+def test_what_was_told_of_a_pin_is_merged_with_the_one_that_takes_its_place(
+    rf: RequestFactory, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it may not be all that there is."""
+    monkeypatch.setattr(Partial, "pins", [Pin.on(["users"], clock() + 10)])
+    places: dict[str, str] = {}
+    store = Partial(places=places)
+    store.save(rf.get("/"), HttpResponse(), Pin.on(["default"], clock() + 10))
+    [text] = places.values()
+    assert Pin.decode(text).holds.keys() == {"default", "users"}
+    assert store.outage.missing_until == 0
+
+
 def test_a_project_s_own_save_gets_the_response_on_an_event_loop_too(rf: RequestFactory, clock: Clock) -> None:
     saved: list[Any] = []
 

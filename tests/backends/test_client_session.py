@@ -97,14 +97,16 @@ def test_a_session_that_can_never_have_been_is_not_asked_for(django_assert_num_q
         assert peek(DatabaseSession("\x00" * 8)) is None
 
 
-def test_one_that_is_loaded_needs_no_thread() -> None:
+def test_one_that_is_loaded_needs_no_thread_and_others_do() -> None:
     session = SessionStore()
     session["basket"] = "a book"
 
-    async def content() -> Any:
-        return load(session)
+    async def content(of: SessionStore) -> Any:
+        return load(of)
 
-    assert async_to_sync(content)() == {"basket": "a book"}
+    assert async_to_sync(content)(session) == {"basket": "a book"}
+    with pytest.raises(SynchronousOnlyOperation):
+        async_to_sync(content)(SessionStore("x" * 32))
 
 
 @pytest.mark.django_db(databases="__all__")
