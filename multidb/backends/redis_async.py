@@ -171,16 +171,13 @@ class AsyncRedisClient:
     async def _answers(self, commands: list[Command]) -> list[Any]:
         with as_told():
             connection = await self.pool.get_connection()
-            is_sent = False
             try:
                 await connection.send_packed_command(connection.pack_commands(commands))
-                is_sent = True
                 answers = [await _answer(connection) for _ in commands]
             except BaseException as error:
                 # Also where this is cancelled, as by the timeout: else the next to use it would get the answers that
                 # are left.
-                is_late = is_sent and isinstance(error, asyncio.CancelledError)
-                if not (is_late and self._hanging.keep(connection)):
+                if not (isinstance(error, asyncio.CancelledError) and self._hanging.keep(connection)):
                     await self._drop(connection)
                 raise
             await self.pool.release(connection)
@@ -255,9 +252,8 @@ async def _answer(connection: Any) -> Any:
 
 
 def _send_at_once(connection: Any, commands: list[Command]) -> bool:
-    sending = connection.send_packed_command(connection.pack_commands(commands), check_health=False)
     try:
-        return _ends_at_once(sending)
+        return _ends_at_once(connection.send_packed_command(connection.pack_commands(commands)))
     except RedisError:
         return False
 

@@ -97,6 +97,22 @@ class FlakyKeyed(KeyedPinStore):
         raise self.error
 
 
+class Merging(FlakyKeyed):
+    """Whose server merges, so that it need not be asked what it has."""
+
+    merges = True
+
+    def _get(self, keys: list[str]) -> list[str | None]:
+        pytest.fail("it was asked")
+
+
+def test_a_keyed_store_that_merges_is_not_asked_before_it_is_written_to(rf: RequestFactory, clock: Clock) -> None:
+    store, pin = Merging(), Pin.on(["default"], clock() + 10)
+    store.save(rf.get("/", headers={"authorization": "Token x"}), HttpResponse(), pin)
+    [text] = store._texts.values()
+    assert Pin.decode(text) == pin
+
+
 @pytest.fixture
 def flaky(settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[Exception | None], None]:
     settings.MULTIDB_PIN_STORE = {"BACKEND": f"{__name__}.Flaky"}

@@ -4,8 +4,9 @@ import gc
 import threading
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -314,6 +315,38 @@ def test_a_session_is_looked_for_in_the_cache_in_which_its_class_keeps_it(settin
     assert peek(Elsewhere(stored.session_key)) == {"basket": "a book"}
     caches["sessions"].clear()
     assert peek(Elsewhere(stored.session_key)) is None
+
+
+class AlsoElsewhere(Elsewhere):
+    """Which has another cache, where it is told so."""
+
+    looked_in: ClassVar[list[Any]] = []
+
+    def __init__(self, session_key: str | None = None, other: str = "") -> None:
+        super().__init__(session_key)
+        if other:
+            self.other = caches[other]
+
+    def load(self) -> Any:
+        self.looked_in.append(self.other)
+        return super().load()
+
+
+def test_a_cache_that_it_was_told_of_stays_in_another_thread_too(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.CACHES = {alias: {"BACKEND": LOCAL, "LOCATION": alias} for alias in ("default", "sessions", "other")}
+    monkeypatch.setattr(AlsoElsewhere, "looked_in", [])
+    session = AlsoElsewhere("x" * 32, "other")
+    for look in (peek, lambda session: run_in_thread(peek, session)):
+        vars(session).pop("_multidb_peeked", None)
+        look(session)
+    assert session.looked_in == [session.other] * 2
+
+
+def run_in_thread(function: Any, *arguments: Any) -> Any:
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(function, *arguments).result()
 
 
 class OfTenant(DatabaseSession):

@@ -54,6 +54,7 @@ def loaded(user: User) -> Any:
         (AnonymousUser(), None),
         (SimpleNamespace(is_authenticated=True, pk="a-b_c"), "a-b_c"),
         (SimpleNamespace(pk=1), None),
+        (SimpleNamespace(is_authenticated=True), None),
         (with_number(1), "number-1"),
         (SimpleNamespace(is_authenticated=True, pk=uuid.UUID(int=1)), "00000000-0000-0000-0000-000000000001"),
         (loaded(User(pk=42)), "42"),

@@ -1,5 +1,6 @@
 """A pin that a Redis has not taken because it hangs: it has it as soon as it goes on, whoever asks it then."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -159,11 +160,13 @@ def test_a_server_that_reads_no_more_keeps_nobody_waiting(store: RedisPinStore, 
     assert reason(**ADA) == "replica"
     with is_frozen(server, None):
         assert reason(**ADA) == "store down"
-        assert posted(store._client()) > 0
+        client = store._client()
+        assert posted(client) > 0
         Client().post("/nothing", headers=ADA)
     store.outage._breaker.forget()
     assert reason(**ADA) == "pinned"
-    assert not store._client().post(LARGE)
+    assert not client.post(LARGE)
+    assert client._hanging.connection is None
 
 
 async def test_a_server_that_reads_no_more_keeps_no_event_loop_waiting(
@@ -180,6 +183,34 @@ async def test_a_server_that_reads_no_more_keeps_no_event_loop_waiting(
     await AsyncClient().post("/anothing", headers=GRACE)
     assert (await AsyncClient().get("/aread", headers=ADA)).json()["reason"] == "pinned"
     assert not client.post(LARGE)
+    assert client._hanging.connection is None
+
+
+def test_a_connection_that_was_kept_is_closed_and_given_back(store: RedisPinStore, server: RedisServer) -> None:
+    assert reason(**ADA) == "replica"
+    with is_frozen(server, None):
+        assert reason(**ADA) == "store down"
+        client = store._client()
+        connection, pool = client._hanging.connection, client.redis.connection_pool
+        assert connection in pool._in_use_connections
+    store.outage._breaker.forget()
+    assert reason(**ADA) == "replica"
+    assert connection._sock is None
+    assert not pool._in_use_connections
+
+
+async def test_so_is_that_of_an_event_loop(store: RedisPinStore, server: RedisServer) -> None:
+    for _ in range(2):
+        await AsyncClient().post("/anothing", headers=ADA)
+    with is_frozen(server, None):
+        await AsyncClient().post("/anothing", headers=ADA)
+        client = store._async_clients.here()
+        connection = client._hanging.connection
+        assert connection in client.pool._in_use_connections
+    store.outage._breaker.forget()
+    await AsyncClient().post("/anothing", headers=ADA)
+    assert not connection.is_connected
+    assert not client.pool._in_use_connections
 
 
 async def test_a_server_that_has_gone_is_posted_nothing(store: RedisPinStore, server: RedisServer) -> None:
@@ -194,6 +225,8 @@ async def test_a_server_that_has_gone_is_posted_nothing(store: RedisPinStore, se
         await sync_to_async(Client().get)("/read", headers=GRACE)
         server.kill()
     server.start()
+    while not clients[0]._hanging.connection._writer.transport.is_closing():
+        await asyncio.sleep(0.01)
     for client in clients:
         assert client._hanging.connection is not None
         assert posted(client) < 3
