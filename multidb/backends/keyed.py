@@ -121,10 +121,18 @@ class KeyedPinStore(PinStore):
         with asking_in_transaction_of_view():
             if self.merges:
                 return self._set(keys, text, seconds)
-            pin = self._pin_of([text, *self._get(keys)])
+            pin = self._pin_of([text, *self._found(keys)])
             if pin is None:
                 return True  # It has run out.
             return self._set(keys, pin.encode(), min(pin.seconds_left(time.time()), conf.pinning_seconds))
+
+    def _found(self, keys: list[str]) -> list[str | bytes | None]:
+        """What is under ``keys``; nothing where that cannot be read, and is to be replaced."""
+        try:
+            return list(self._get(keys))
+        except ERRORS_OF_ONE_REQUEST as error:
+            complain("A pin could not be merged with what is under its keys:", error)
+            return []
 
     def _with_known(self, request: HttpRequest, pin: Pin) -> Pin:
         return pin  # It is merged with what is under the very keys that it is written under.

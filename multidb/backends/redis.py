@@ -15,7 +15,7 @@ from multidb.backends.inspection import Inspection
 from multidb.backends.keyed import DEFAULT_KEYS, DEFAULT_PREFIX
 from multidb.backends.keyed_async import AsyncKeyedPinStore
 from multidb.backends.owed import Debt, Owed
-from multidb.backends.redis_conversations import Conversations, merge
+from multidb.backends.redis_conversations import Conversations
 from multidb.backends.waiting import LONGEST_SECONDS
 from multidb.setting_error import SettingError
 
@@ -105,10 +105,9 @@ class RedisPinStore(AliasedPinStore, AsyncKeyedPinStore):
 
     def _post(self, debts: list[Debt]) -> None:
         """So that a Redis that hangs has them as soon as it goes on, and not when this process asks it again."""
-        commands = list(map(merge, debts))
-        for client in (self._async_clients and self._async_clients.here(), self._built and self._built[1]):
-            if client is not None and client.post(commands):
-                return
+        by_loop = self._async_clients is not None and self._async_clients.post(debts)
+        if not by_loop and self._built is not None:
+            self._built[1].post(debts)
 
     def _conversations(self, client: Any) -> Conversations:
         return Conversations(client, self.outage, self._owed, self._marker, self._is_cluster)

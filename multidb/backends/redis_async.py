@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import Context
 from functools import lru_cache
 from inspect import signature
@@ -15,6 +15,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
+from multidb import event_loop
+from multidb.backends.owed import Debt
 from multidb.backends.redis_answers import as_told, checked
 from multidb.backends.redis_client import RedisClient
 from multidb.backends.redis_connections import UNDISTURBED
@@ -129,15 +131,18 @@ class AsyncRedisClient:
                 raise PinStoreUnavailable from None
             raise
         self._late_since = None
-        if self._hanging.connection is not None:
+        if self._hanging.is_keeping:
             await self._drop(self._hanging.let_go())
         return result
 
-    def post(self, commands: list[Command]) -> bool:
-        """Send ``commands`` on where Redis has not answered in time, and wait for nothing. Return whether that was
-        possible.
-        """
-        return self._hanging.post(commands)
+    @property
+    def is_late(self) -> bool:
+        """Has Redis not answered in time, and been asked nothing since?"""
+        return self._hanging.is_keeping
+
+    def post(self, debts: list[Debt]) -> bool:
+        """As that of ``RedisClient``, on the event loop of this one."""
+        return self._hanging.post(debts)
 
     def _is_late_itself(self, now: float, end: float) -> bool:
         """Was it the event loop that has not seen an answer by ``end``? It has the benefit of the doubt for a while."""
@@ -171,13 +176,15 @@ class AsyncRedisClient:
     async def _answers(self, commands: list[Command]) -> list[Any]:
         with as_told():
             connection = await self.pool.get_connection()
+            packed = connection.pack_commands(commands)
             try:
-                await connection.send_packed_command(connection.pack_commands(commands))
+                await connection.send_packed_command(packed)
                 answers = [await _answer(connection) for _ in commands]
             except BaseException as error:
                 # Also where this is cancelled, as by the timeout: else the next to use it would get the answers that
                 # are left.
-                if not (isinstance(error, asyncio.CancelledError) and self._hanging.keep(connection)):
+                is_late = isinstance(error, asyncio.CancelledError)
+                if not (is_late and self._hanging.keep(connection, sum(map(len, packed)))):
                     await self._drop(connection)
                 raise
             await self.pool.release(connection)
@@ -222,13 +229,17 @@ class AsyncRedisClients:
             await known[1].aclose()
         return made
 
-    def here(self) -> AsyncRedisClient | None:
-        """The client of the event loop that runs, if one does and it has one."""
-        try:
-            known = self._clients.get(asyncio.get_running_loop())
-        except RuntimeError:
-            return None
-        return known and known[0]
+    def post(self, debts: list[Debt]) -> bool:
+        """Post ``debts`` on an event loop on which Redis has not answered in time: at once on the one that runs here,
+        else as the next thing that it does. Returns whether there is such a loop.
+        """
+        late = {loop: known[0] for loop, known in list(self._clients.items()) if known is not None and known[0].is_late}
+        if event_loop.is_running() and (here := late.get(asyncio.get_running_loop())) is not None:
+            return here.post(debts)
+        for loop, client in late.items():
+            with suppress(RuntimeError):  # It has been closed.
+                loop.call_soon_threadsafe(client.post, debts)
+        return bool(late)
 
     async def _open(self, loop: asyncio.AbstractEventLoop, client: AsyncRedisClient) -> AsyncGenerator[None, None]:
         """A generator that is not exhausted: event loops close those when they shut down, as ``asyncio.run`` does.
@@ -251,10 +262,10 @@ async def _answer(connection: Any) -> Any:
         return error
 
 
-def _send_at_once(connection: Any, commands: list[Command]) -> bool:
+def _send_at_once(connection: Any, packed: list[bytes]) -> bool:
     try:
-        return _ends_at_once(connection.send_packed_command(connection.pack_commands(commands)))
-    except RedisError:
+        return bool(connection.is_connected) and _ends_at_once(connection.send_packed_command(packed))
+    except (RedisError, RuntimeError):  # The latter of a loop that is not Python's own, where the server has gone.
         return False
 
 

@@ -9,6 +9,7 @@ from django_redis import get_redis_connection
 from redis.cluster import RedisCluster
 from redis.exceptions import RedisError, ResponseError, TimeoutError
 
+from multidb.backends.owed import Debt
 from multidb.backends.redis_answers import as_told, checked
 from multidb.backends.redis_connections import connected, sentinels_of
 from multidb.backends.redis_conversations import Command, Conversation
@@ -52,7 +53,7 @@ class RedisClient:
                 try:
                     commands = conversation.send(answers)
                 except StopIteration as end:
-                    if self._hanging.connection is not None:
+                    if self._hanging.is_keeping:
                         self._drop(self._hanging.let_go())
                     result: Result = end.value
                     return result
@@ -61,11 +62,9 @@ class RedisClient:
                     raise
                 answers = self.answers(commands)
 
-    def post(self, commands: list[Command]) -> bool:
-        """Send ``commands`` on where Redis has not answered in time, and wait for nothing. Return whether that was
-        possible.
-        """
-        return self._hanging.post(commands)
+    def post(self, debts: list[Debt]) -> bool:
+        """Send ``debts`` on where Redis has not answered in time, and wait for nothing. Returns whether all were."""
+        return self._hanging.post(debts)
 
     def in_time(self) -> AbstractContextManager[None]:
         """All that is asked inside takes no longer than the timeout, for each server that may have to be asked."""
@@ -117,14 +116,15 @@ class RedisClient:
         except BaseException:
             self._disconnect()  # From the sentinels that were asked for the way.
             raise
-        is_sent = False
+        sent = 0
         try:
-            connection.send_packed_command(connection.pack_commands(commands))
-            is_sent = True
+            packed = connection.pack_commands(commands)
+            connection.send_packed_command(packed)
+            sent = sum(map(len, packed))
             answers = [_answer(connection) for _ in commands]
         except BaseException as error:
             # Also where a signal has interrupted this: else the next to use it would get the answers that are left.
-            if not (is_sent and isinstance(error, TimeoutError) and self._hanging.keep(connection)):
+            if not (sent and isinstance(error, TimeoutError) and self._hanging.keep(connection, sent)):
                 self._drop(connection)
             raise
         pool.release(connection)
@@ -169,10 +169,10 @@ def _answer(connection: Any) -> Any:
         return error
 
 
-def _send_at_once(connection: Any, commands: list[Command]) -> bool:
+def _send_at_once(connection: Any, packed: list[bytes]) -> bool:
     try:
         with at_once():
-            connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            connection.send_packed_command(packed, check_health=False)
     except RedisError:
         return False
     return True

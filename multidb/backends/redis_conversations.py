@@ -18,6 +18,8 @@ from multidb.pins import latest_milliseconds
 # A cluster has so many markers, each in the slot of the keys that it stands for, and so on the server that has them.
 BUCKETS = 16
 
+MERGE_DIGEST = hashlib.sha1(MERGE.encode(), usedforsecurity=False).hexdigest()
+
 # The answer to a script that has written, of a client that decodes or not.
 OK = (b"OK", "OK")
 
@@ -147,13 +149,14 @@ class Conversations:
         return [f"{{{bucket}}}{self._marker}" for bucket in range(BUCKETS)] if self._is_cluster else [self._marker]
 
 
-def merge(debt: Debt) -> Command:
-    """The command that keeps ``debt``, merged with the pin that is there."""
+def merge(debt: Debt, is_known: bool = False) -> Command:
+    """The command that keeps ``debt``, merged with the pin that is there. ``is_known``: the server has the script."""
     now, seconds = time.time(), conf.pinning_seconds
     milliseconds = min(max(1, math.ceil(debt.until - now * 1000)), math.ceil(seconds * 1000))
     latest, longest = latest_milliseconds(now, seconds), latest_milliseconds(0, seconds)
     # Not eval(), which the pipeline of a Redis Cluster refuses, though the script is for one key.
-    return "EVAL", MERGE, 1, debt.key, debt.text, milliseconds, latest, longest
+    script = ("EVALSHA", MERGE_DIGEST) if is_known else ("EVAL", MERGE)
+    return *script, 1, debt.key, debt.text, milliseconds, latest, longest
 
 
 @lru_cache(BUCKETS * 4)

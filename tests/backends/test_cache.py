@@ -21,7 +21,7 @@ from django_redis.exceptions import ConnectionInterrupted
 from multidb.backends import get_pin_store
 from multidb.backends.waiting import DJANGO_REDIS
 from multidb.pins import Pin, PinStoreUnavailable
-from tests.conftest import CACHE, Ahead, Clock
+from tests.conftest import CACHE, Ahead, Clock, lines
 
 
 class Refusing(LocMemCache):
@@ -195,6 +195,28 @@ def test_a_pin_is_merged_with_what_is_under_the_keys_that_it_takes(
     assert store.load(other).holds.keys() == {"users", "default"}
     clock.advance(6)
     assert store.load(other).holds.keys() == {"users"}
+
+
+class Unreadable(LocMemCache):
+    """What holds an entry that another version of its serializer has written."""
+
+    def get_many(self, keys: Any, version: Any = None) -> dict[str, Any]:
+        raise ValueError("no JSON")
+
+
+def test_what_cannot_be_read_is_replaced(
+    settings: Any, rf: RequestFactory, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.CACHES = {"default": {"BACKEND": f"{__name__}.Unreadable", "LOCATION": "unreadable"}}
+    settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE}
+    store, pin = get_pin_store(), Pin.on(["default"], clock() + 10)
+    request = rf.get("/", headers={"authorization": "Token x"})
+    store.save(request, HttpResponse(), pin)
+    [key] = store.client(request)
+    assert caches["default"].get(key) == pin.encode()
+    assert not store.outage.may_miss_pins()
+    [line] = lines(caplog)
+    assert line.startswith("A pin could not be merged with what is under its keys: ValueError:")
 
 
 def test_a_pin_that_has_run_out_is_not_written(

@@ -2,18 +2,30 @@
 
 import asyncio
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.test import AsyncClient, Client
+from django.contrib.sessions.backends.db import SessionStore
+from django.http import HttpResponse
+from django.test import AsyncClient, Client, RequestFactory
+from redis.exceptions import TimeoutError
 from servers.redis import RedisServer
 
-from multidb.backends import get_pin_store
+from multidb.backends import get_pin_store, redis_async, redis_client
+from multidb.backends.owed import Debt
 from multidb.backends.redis import RedisPinStore
-from multidb.backends.redis_hanging import Hanging
-from tests.backends.redis_faults import is_frozen, is_slow
+from multidb.backends.redis_hanging import MOST_BYTES, Hanging
+from multidb.backends.redis_scripts import MERGE
+from multidb.backends.redis_time import within
+from multidb.pins import Pin
+from tests.backends.redis_faults import NONSENSE, answers, is_frozen, is_slow
 from tests.conftest import REDIS
 from tests.servers import started
 
@@ -67,6 +79,31 @@ def test_a_pin_that_a_hanging_server_was_posted_is_there_when_it_goes_on(
     assert reason(authorization="Token somebody") == "replica"
 
 
+def test_what_is_posted_is_not_preceded_by_a_look_at_the_health_of_the_connection(
+    store: RedisPinStore, server: RedisServer, settings: Any
+) -> None:
+    """The answer to which would not come."""
+    options = {"CONNECTION_POOL_KWARGS": {"health_check_interval": 0.01}}
+    settings.CACHES = {"pins": {**settings.CACHES["pins"], "OPTIONS": options}}
+    another_process(settings)
+    assert reason(**ADA) == "replica"
+    with is_frozen(server, settings):
+        assert reason(**ADA) == "store down"
+        assert Client().post("/nothing", headers=GRACE).status_code == 200
+    another_process(settings)
+    assert reason(**GRACE) == "pinned"
+
+
+def test_a_connection_on_which_nothing_could_be_sent_is_not_kept(store: RedisPinStore) -> None:
+    client = store._client()
+    client.answers([("PING",)])
+    with within(0), pytest.raises(TimeoutError):
+        client.answers([("PING",)])
+    assert client._hanging._connection is None
+    assert not client.redis.connection_pool._in_use_connections
+    assert client.answers([("PING",)])
+
+
 async def test_an_event_loop_posts_too(store: RedisPinStore, server: RedisServer, settings: Any) -> None:
     client = AsyncClient()
     for _ in range(2):  # The first request of a loop asks in a thread.
@@ -90,100 +127,230 @@ async def test_what_is_awaited_by_an_event_loop_is_posted_by_it(
     with is_frozen(server, settings):
         await AsyncClient().post("/anothing", headers=ADA)
         await AsyncClient().post("/anothing", headers=GRACE)
-        assert store._async_clients.here()._hanging.connection is not None
+        assert here(store)._hanging.is_keeping
     await sync_to_async(another_process)(settings)
     for headers in (ADA, GRACE):
         assert (await AsyncClient().get("/aread", headers=headers)).json()["reason"] == "pinned"
+
+
+class Connection:
+    """Packs a command as so many bytes as it has parts."""
+
+    def pack_command(self, *command: Any) -> list[bytes]:
+        return [b"x" if part == MERGE else b"." for part in command]
 
 
 class Sender:
     """Sends whatever it is given, until it is told to fail."""
 
     def __init__(self) -> None:
-        self.sent: list[tuple[object, list[str]]] = []
+        self.sent: list[tuple[object, bytes]] = []
         self.fails = False
 
-    def __call__(self, connection: object, commands: list[str]) -> bool:
-        self.sent.append((connection, commands))
+    def __call__(self, connection: object, packed: list[bytes]) -> bool:
+        [command] = packed
+        self.sent.append((connection, command))
         return not self.fails
 
 
+WITH_SCRIPT, WITH_DIGEST = b".x......", b"........"
+
+DEBT = Debt("multidb:user:7", "{}", 0)
+
+
 def test_of_two_connections_the_first_is_kept_until_it_is_let_go() -> None:
+    sender, first, second = Sender(), Connection(), Connection()
+    hanging = Hanging(sender)
+    assert not hanging.post([DEBT])
+    assert hanging.keep(first, sent=10)
+    assert hanging.is_keeping
+    assert not hanging.keep(second, sent=10)
+    assert hanging.post([DEBT])
+    assert hanging.let_go() is first
+    assert hanging.let_go() is None
+    assert not hanging.is_keeping
+    assert not hanging.post([DEBT])
+    assert sender.sent == [(first, WITH_SCRIPT)]
+    assert hanging.keep(second, sent=10)
+
+
+def test_the_script_goes_once_over_each_connection() -> None:
+    """Redis knows it from then on, and there is room for more."""
     sender = Sender()
     hanging = Hanging(sender)
-    assert not hanging.post(["early"])
-    assert hanging.keep("first")
-    assert not hanging.keep("second")
-    assert hanging.post(["pin"])
-    assert hanging.let_go() == "first"
-    assert hanging.let_go() is hanging.connection is None
-    assert not hanging.post(["late"])
-    assert sender.sent == [("first", ["pin"])]
-    assert hanging.keep("second")
+    for _ in range(2):
+        hanging.keep(Connection(), sent=10)
+        assert hanging.post([DEBT, DEBT])
+        assert hanging.post([DEBT])
+        hanging.let_go()
+    assert [command for _, command in sender.sent] == [WITH_SCRIPT, WITH_DIGEST, WITH_DIGEST] * 2
+
+
+@pytest.mark.parametrize(("room", "sent"), [(24, 3), (23, 2), (8, 1), (7, 0), (-1, 0)])
+def test_no_more_is_posted_than_redis_reads_at_once(room: int, sent: int) -> None:
+    """Else it would serve others before it has read all."""
+    sender = Sender()
+    hanging = Hanging(sender)
+    hanging.keep(Connection(), sent=MOST_BYTES - room)
+    assert [hanging.post([DEBT]) for _ in range(4)] == [number < sent for number in range(4)]
+    assert len(sender.sent) == sent
 
 
 def test_nothing_is_posted_behind_what_was_cut_off_before_another_connection_is_kept() -> None:
-    sender = Sender()
+    sender, full = Sender(), Connection()
     hanging = Hanging(sender)
-    hanging.keep("full")
+    hanging.keep(full, sent=10)
     sender.fails = True
-    assert not hanging.post(["cut off"])
+    assert not hanging.post([DEBT, DEBT])
     sender.fails = False
-    assert not hanging.post(["behind it"])
-    assert [commands for _, commands in sender.sent] == [["cut off"]]
-    assert hanging.let_go() == "full"
-    hanging.keep("other")
-    assert hanging.post(["pin"])
+    assert not hanging.post([DEBT])
+    assert len(sender.sent) == 1
+    assert hanging.let_go() is full
+    hanging.keep(Connection(), sent=10)
+    assert hanging.post([DEBT])
 
 
-def test_a_process_that_was_forked_posts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_was_forked_posts_on_a_connection_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its parent would talk on the same connection at once."""
-    sender = Sender()
+    sender, own = Sender(), Connection()
     hanging = Hanging(sender)
-    hanging.keep("of the parent")
+    hanging.keep(Connection(), sent=10)
     parent = os.getpid()
     monkeypatch.setattr(os, "getpid", lambda: parent + 1)
-    assert not hanging.post(["pin"])
-    assert sender.sent == []
+    assert not hanging.post([DEBT])
+    assert hanging.keep(own, sent=10)
+    assert hanging.post([DEBT])
+    assert sender.sent == [(own, WITH_SCRIPT)]
 
 
-LARGE = [("ECHO", "x" * 100_000)]
+@pytest.mark.parametrize("answer", NONSENSE.values(), ids=NONSENSE)
+def test_a_connection_that_failed_otherwise_is_not_kept(
+    store: RedisPinStore, server: RedisServer, settings: Any, answer: bytes | None
+) -> None:
+    with answers(answer)(server, settings):
+        assert reason(**ADA) == "store down"
+        client = get_pin_store()._client()
+        assert not client._hanging.is_keeping
+        assert not client.redis.connection_pool._in_use_connections
 
 
-def posted(client: Any) -> int:
-    """How many times the client has posted what is large, before it could no more."""
-    return next(number for number in range(1000) if not client.post(LARGE))
+def sent_at_once(send: Any, client: Any) -> int:
+    """How many times the connection that is kept takes 100 kB, before it has no room left."""
+    return next(number for number in range(1000) if not send(client._hanging._connection, [b"x" * 100_000]))
 
 
-def test_a_server_that_reads_no_more_keeps_nobody_waiting(store: RedisPinStore, server: RedisServer) -> None:
-    """What the connection has no room for is owed only."""
+def test_a_connection_without_room_keeps_nobody_waiting(store: RedisPinStore, server: RedisServer) -> None:
     assert reason(**ADA) == "replica"
     with is_frozen(server, None):
         assert reason(**ADA) == "store down"
-        client = store._client()
-        assert posted(client) > 0
-        Client().post("/nothing", headers=ADA)
-    store.outage._breaker.forget()
-    assert reason(**ADA) == "pinned"
-    assert not client.post(LARGE)
-    assert client._hanging.connection is None
+        assert sent_at_once(redis_client._send_at_once, store._client()) > 0
 
 
-async def test_a_server_that_reads_no_more_keeps_no_event_loop_waiting(
-    store: RedisPinStore, server: RedisServer
-) -> None:
+async def test_a_connection_without_room_keeps_no_event_loop_waiting(store: RedisPinStore, server: RedisServer) -> None:
     for _ in range(2):
-        await AsyncClient().post("/anothing", headers=GRACE)
-    with is_frozen(server, None):
-        await AsyncClient().post("/anothing", headers=GRACE)
-        client = store._async_clients.here()
-        assert posted(client) > 0
         await AsyncClient().post("/anothing", headers=ADA)
-    store.outage._breaker.forget()
-    await AsyncClient().post("/anothing", headers=GRACE)
-    assert (await AsyncClient().get("/aread", headers=ADA)).json()["reason"] == "pinned"
-    assert not client.post(LARGE)
-    assert client._hanging.connection is None
+    with is_frozen(server, None):
+        await AsyncClient().post("/anothing", headers=ADA)
+        assert sent_at_once(redis_async._send_at_once, here(store)) > 0
+
+
+def here(store: RedisPinStore) -> Any:
+    """The client of the event loop that runs."""
+    return store._async_clients._clients[asyncio.get_running_loop()][0]
+
+
+@pytest.mark.parametrize("is_connected", [False, True])
+def test_a_connection_that_is_gone_takes_nothing(is_connected: bool) -> None:
+    """It is not made anew. Event loops that are not Python's own raise ``RuntimeError``."""
+
+    async def send(packed: list[bytes]) -> None:
+        assert is_connected, "it would connect"
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>")
+
+    assert not redis_async._send_at_once(SimpleNamespace(is_connected=is_connected, send_packed_command=send), [b"x"])
+
+
+def test_an_event_loop_that_has_been_closed_is_posted_nothing() -> None:
+    clients, loop = redis_async.AsyncRedisClients(), asyncio.new_event_loop()
+    loop.close()
+    clients._clients[loop] = SimpleNamespace(is_late=True, post=pytest.fail), None
+    assert clients.post([DEBT])
+
+
+async def test_what_a_thread_saves_is_posted_by_the_loop_that_was_not_answered(
+    store: RedisPinStore, server: RedisServer, settings: Any
+) -> None:
+    """As for a client whose session has to be loaded."""
+    session = (await AsyncClient().get("/remember")).cookies
+    for _ in range(2):
+        await AsyncClient().post("/anothing", headers=ADA)
+    with is_frozen(server, settings):
+        await AsyncClient().post("/anothing", headers=ADA)
+        assert here(store).is_late
+        assert not store._client()._hanging.is_keeping
+        client = AsyncClient()
+        client.cookies.update(session)
+        await client.post("/anothing", headers=GRACE)
+    await sync_to_async(another_process)(settings)
+    assert (await AsyncClient().get("/aread", headers=GRACE)).json()["reason"] == "pinned"
+
+
+def test_a_pin_is_posted_under_all_keys_of_its_client(
+    store: RedisPinStore, server: RedisServer, settings: Any, client: Client
+) -> None:
+    client.get("/remember")
+    session = client.cookies.copy()
+    assert reason(**ADA) == "replica"
+    with is_frozen(server, settings):
+        assert reason(**ADA) == "store down"
+        request = RequestFactory().post("/", headers=ADA)
+        request.session = SessionStore(session["sessionid"].value)
+        request.session["loaded"] = True
+        store.save(request, HttpResponse(), Pin.on(["default"], time.time() + 10))
+    another_process(settings)
+    assert reason(**ADA) == "pinned"
+    client.cookies = session
+    assert client.get("/read").json()["reason"] == "pinned"
+
+
+WORKER = """
+import os, signal, sys, time
+from django.conf import settings
+
+redis, secret = sys.argv[1:]
+settings.configure(
+    SECRET_KEY=secret,
+    CACHES={"pins": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": redis}},
+    MULTIDB_PIN_STORE={"BACKEND": "multidb.backends.redis.RedisPinStore", "OPTIONS": {"alias": "pins"}},
+    MULTIDB_RETRY_SECONDS=600,
+)
+from django.http import HttpRequest, HttpResponse
+from multidb.backends import get_pin_store
+from multidb.pins import Pin
+
+def client(number):
+    request = HttpRequest()
+    request.META["HTTP_AUTHORIZATION"] = f"Token {number}"
+    return request
+
+get_pin_store().load(client(0))
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(40):
+    get_pin_store().save(client(number), HttpResponse(), Pin.on(["default"], time.time() + 10))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_worker_has_posted_outlives_it(store: RedisPinStore, server: RedisServer, settings: Any) -> None:
+    """Some forty keys, which is what Redis reads at once, though it finds the connection closed."""
+    command = [sys.executable, "-c", WORKER, server.url, settings.SECRET_KEY]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout.readline() == "ready\n"
+        with is_frozen(server, settings):
+            worker.communicate("\n")
+    assert worker.returncode == -signal.SIGKILL
+    assert [reason(authorization=f"Token {number}") for number in range(40)] == ["pinned"] * 40
 
 
 def test_a_connection_that_was_kept_is_closed_and_given_back(store: RedisPinStore, server: RedisServer) -> None:
@@ -191,7 +358,7 @@ def test_a_connection_that_was_kept_is_closed_and_given_back(store: RedisPinStor
     with is_frozen(server, None):
         assert reason(**ADA) == "store down"
         client = store._client()
-        connection, pool = client._hanging.connection, client.redis.connection_pool
+        connection, pool = client._hanging._connection, client.redis.connection_pool
         assert connection in pool._in_use_connections
     store.outage._breaker.forget()
     assert reason(**ADA) == "replica"
@@ -204,8 +371,8 @@ async def test_so_is_that_of_an_event_loop(store: RedisPinStore, server: RedisSe
         await AsyncClient().post("/anothing", headers=ADA)
     with is_frozen(server, None):
         await AsyncClient().post("/anothing", headers=ADA)
-        client = store._async_clients.here()
-        connection = client._hanging.connection
+        client = here(store)
+        connection = client._hanging._connection
         assert connection in client.pool._in_use_connections
     store.outage._breaker.forget()
     await AsyncClient().post("/anothing", headers=ADA)
@@ -220,13 +387,13 @@ async def test_a_server_that_has_gone_is_posted_nothing(store: RedisPinStore, se
     await sync_to_async(Client().get)("/read", headers=GRACE)
     with is_frozen(server, None):
         await AsyncClient().post("/anothing", headers=GRACE)
-        clients = [store._async_clients.here(), store._client()]
+        clients = [here(store), store._client()]
         store.outage._breaker.forget()
         await sync_to_async(Client().get)("/read", headers=GRACE)
         server.kill()
     server.start()
-    while not clients[0]._hanging.connection._writer.transport.is_closing():
+    while not clients[0]._hanging._connection._writer.transport.is_closing():
         await asyncio.sleep(0.01)
     for client in clients:
-        assert client._hanging.connection is not None
-        assert posted(client) < 3
+        assert client._hanging.is_keeping
+        assert [client.post([DEBT]) for _ in range(9)].count(True) < 3
