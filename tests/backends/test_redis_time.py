@@ -7,7 +7,7 @@ import pytest
 from redis import Connection
 
 from multidb.backends import redis_time
-from multidb.backends.redis_time import PunctualPool, PunctualSocket, punctual, within
+from multidb.backends.redis_time import PunctualPool, PunctualSocket, at_once, punctual, within
 from tests.conftest import Ahead
 
 
@@ -99,3 +99,14 @@ def test_a_connection_is_made_within_its_own_timeout_or_the_block(ahead: Ahead, 
     with within(seconds):
         connection._connect()
     assert (connection.waited, connection.socket_connect_timeout) == (waits, 3)
+
+
+def test_what_is_sent_at_once_waits_for_nobody(sockets: tuple[socket.socket, socket.socket]) -> None:
+    """Neither for the timeout, nor for who has to read before there is room."""
+    near, _ = sockets
+    near.settimeout(5)
+    with at_once():
+        PunctualSocket(near).sendall(b"x")
+        assert near.gettimeout() == 0
+        with pytest.raises(BlockingIOError):
+            PunctualSocket(near).sendall(b"x" * 10_000_000)
