@@ -105,8 +105,9 @@ class RedisPinStore(AliasedPinStore, AsyncKeyedPinStore):
 
     def _post(self, debts: list[Debt]) -> None:
         """So that a Redis that hangs has them as soon as it goes on, and not when this process asks it again."""
-        by_loop = self._async_clients is not None and self._async_clients.post(debts)
-        if not by_loop and self._built is not None:
+        if self._async_clients is not None:
+            self._async_clients.post(debts)
+        if self._built is not None:
             self._built[1].post(debts)
 
     def _conversations(self, client: Any) -> Conversations:

@@ -229,17 +229,19 @@ class AsyncRedisClients:
             await known[1].aclose()
         return made
 
-    def post(self, debts: list[Debt]) -> bool:
-        """Post ``debts`` on an event loop on which Redis has not answered in time: at once on the one that runs here,
-        else as the next thing that it does. Returns whether there is such a loop.
+    def post(self, debts: list[Debt]) -> None:
+        """Post ``debts`` on each event loop on which Redis has not answered in time: at once on the one that runs here,
+        and on the others as the next thing that they do.
         """
-        late = {loop: known[0] for loop, known in list(self._clients.items()) if known is not None and known[0].is_late}
-        if event_loop.is_running() and (here := late.get(asyncio.get_running_loop())) is not None:
-            return here.post(debts)
-        for loop, client in late.items():
+        here = asyncio.get_running_loop() if event_loop.is_running() else None
+        for loop, known in list(self._clients.items()):
+            if known is None or not known[0].is_late:
+                continue
+            if loop is here:
+                known[0].post(debts)
+                continue
             with suppress(RuntimeError):  # It has been closed.
-                loop.call_soon_threadsafe(client.post, debts)
-        return bool(late)
+                loop.call_soon_threadsafe(known[0].post, debts)
 
     async def _open(self, loop: asyncio.AbstractEventLoop, client: AsyncRedisClient) -> AsyncGenerator[None, None]:
         """A generator that is not exhausted: event loops close those when they shut down, as ``asyncio.run`` does.

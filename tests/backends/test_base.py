@@ -105,6 +105,10 @@ class Merging(FlakyKeyed):
     def _get(self, keys: list[str]) -> list[str | None]:
         pytest.fail("it was asked")
 
+    def _set(self, keys: list[str], text: str, seconds: float) -> bool:
+        assert 9 < seconds <= 10
+        return super()._set(keys, text, seconds)
+
 
 def test_a_keyed_store_that_merges_is_not_asked_before_it_is_written_to(rf: RequestFactory, clock: Clock) -> None:
     store, pin = Merging(), Pin.on(["default"], clock() + 10)
