@@ -131,14 +131,14 @@ class AsyncRedisClient:
                 raise PinStoreUnavailable from None
             raise
         self._late_since = None
-        if self._hanging.is_keeping:
+        if self._hanging.kept is not None:
             await self._drop(self._hanging.let_go())
         return result
 
     @property
     def is_late(self) -> bool:
         """Has Redis not answered in time, and been asked nothing since?"""
-        return self._hanging.is_keeping
+        return self._hanging.kept is not None
 
     def post(self, debts: list[Debt]) -> bool:
         """As that of ``RedisClient``, on the event loop of this one."""

@@ -53,7 +53,7 @@ class RedisClient:
                 try:
                     commands = conversation.send(answers)
                 except StopIteration as end:
-                    if self._hanging.is_keeping:
+                    if self._hanging.kept is not None:
                         self._drop(self._hanging.let_go())
                     result: Result = end.value
                     return result

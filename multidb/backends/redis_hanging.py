@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from multidb.backends.owed import Debt
@@ -11,6 +12,23 @@ from multidb.backends.redis_conversations import merge
 # So many bytes Redis reads of a connection before it looks at the others: PROTO_IOBUF_LEN of its server.h. What is
 # behind them may come after what others ask, and is lost where the connection has been closed meanwhile.
 MOST_BYTES = 16 * 1024
+
+
+@dataclass
+class Kept:
+    """A connection of the process with the id ``process``, with ``room`` for so many bytes. ``has_script``: over it, the
+    server was told the script that merges.
+    """
+
+    connection: Any
+    process: int
+    room: int
+    has_script: bool = False
+
+    @property
+    def is_ours(self) -> bool:
+        """Not that of the process from which this one was forked: both would talk on it at once."""
+        return self.process == os.getpid()
 
 
 class Hanging:
@@ -22,46 +40,35 @@ class Hanging:
     """
 
     def __init__(self, send: Callable[[Any, list[bytes]], bool]) -> None:
-        self.is_keeping = False
+        self.kept: Kept | None = None
         self._send = send
         self._lock = threading.Lock()
-        self._connection: Any = None
-        self._process = 0
-        self._room = 0
-        self._has_script = False
 
     def keep(self, connection: Any, sent: int) -> bool:
         """Keep ``connection``, over which ``sent`` bytes were sent, and return ``True``, unless another is kept."""
         with self._lock:
-            if self.is_keeping and self._is_ours():
+            if self.kept is not None and self.kept.is_ours:
                 return False
-            self._connection, self._process = connection, os.getpid()
-            self._room, self._has_script = MOST_BYTES - sent, False
-            self.is_keeping = True
+            self.kept = Kept(connection, os.getpid(), MOST_BYTES - sent)
             return True
 
     def post(self, debts: Iterable[Debt]) -> bool:
         """Post ``debts``, and return whether all could be sent: a connection is kept, and has room for them."""
         with self._lock:
-            return self.is_keeping and self._is_ours() and all(map(self._posted, debts))
+            kept = self.kept
+            return kept is not None and kept.is_ours and all(self._is_posted(debt, kept) for debt in debts)
 
     def let_go(self) -> Any:
         """Keep no connection any longer. Returns the one that was kept, for the caller to close, or ``None``."""
         with self._lock:
-            connection, self._connection = self._connection, None
-            self.is_keeping = False
-            return connection
+            kept, self.kept = self.kept, None
+            return kept and kept.connection
 
-    def _is_ours(self) -> bool:
-        """Not that of the process from which this one was forked: both would talk on it at once."""
-        return self._process == os.getpid()
-
-    def _posted(self, debt: Debt) -> bool:
-        # The first has the script, by whose digest the others name it.
-        packed = b"".join(self._connection.pack_command(*merge(debt, is_known=self._has_script)))
-        # None, where this is cut off: the server could not read what follows.
-        room, self._room = self._room, 0
-        if len(packed) > room or not self._send(self._connection, [packed]):
+    def _is_posted(self, debt: Debt, kept: Kept) -> bool:
+        packed = b"".join(kept.connection.pack_command(*merge(debt, is_known=kept.has_script)))
+        # None where this is cut off, as the server could not read what follows.
+        room, kept.room = kept.room, 0
+        if len(packed) > room or not self._send(kept.connection, [packed]):
             return False
-        self._room, self._has_script = room - len(packed), True
+        kept.room, kept.has_script = room - len(packed), True
         return True

@@ -99,7 +99,7 @@ def test_a_connection_on_which_nothing_could_be_sent_is_not_kept(store: RedisPin
     client.answers([("PING",)])
     with within(0), pytest.raises(TimeoutError):
         client.answers([("PING",)])
-    assert client._hanging._connection is None
+    assert client._hanging.kept is None
     assert not client.redis.connection_pool._in_use_connections
     assert client.answers([("PING",)])
 
@@ -127,7 +127,7 @@ async def test_what_is_awaited_by_an_event_loop_is_posted_by_it(
     with is_frozen(server, settings):
         await AsyncClient().post("/anothing", headers=ADA)
         await AsyncClient().post("/anothing", headers=GRACE)
-        assert here(store)._hanging.is_keeping
+        assert here(store)._hanging.kept is not None
     await sync_to_async(another_process)(settings)
     for headers in (ADA, GRACE):
         assert (await AsyncClient().get("/aread", headers=headers)).json()["reason"] == "pinned"
@@ -163,12 +163,12 @@ def test_of_two_connections_the_first_is_kept_until_it_is_let_go() -> None:
     hanging = Hanging(sender)
     assert not hanging.post([DEBT])
     assert hanging.keep(first, sent=10)
-    assert hanging.is_keeping
+    assert hanging.kept is not None
     assert not hanging.keep(second, sent=10)
     assert hanging.post([DEBT])
     assert hanging.let_go() is first
     assert hanging.let_go() is None
-    assert not hanging.is_keeping
+    assert hanging.kept is None
     assert not hanging.post([DEBT])
     assert sender.sent == [(first, WITH_SCRIPT)]
     assert hanging.keep(second, sent=10)
@@ -230,13 +230,13 @@ def test_a_connection_that_failed_otherwise_is_not_kept(
     with answers(answer)(server, settings):
         assert reason(**ADA) == "store down"
         client = get_pin_store()._client()
-        assert not client._hanging.is_keeping
+        assert client._hanging.kept is None
         assert not client.redis.connection_pool._in_use_connections
 
 
 def sent_at_once(send: Any, client: Any) -> int:
     """How many times the connection that is kept takes 100 kB, before it has no room left."""
-    return next(number for number in range(1000) if not send(client._hanging._connection, [b"x" * 100_000]))
+    return next(number for number in range(1000) if not send(client._hanging.kept.connection, [b"x" * 100_000]))
 
 
 def test_a_connection_without_room_keeps_nobody_waiting(store: RedisPinStore, server: RedisServer) -> None:
@@ -304,7 +304,7 @@ async def test_what_a_thread_saves_is_posted_by_the_loop_that_was_not_answered(
     with is_frozen(server, settings):
         await AsyncClient().post("/anothing", headers=ADA)
         assert here(store).is_late
-        assert not store._client()._hanging.is_keeping
+        assert store._client()._hanging.kept is None
         client = AsyncClient()
         client.cookies.update(session)
         await client.post("/anothing", headers=GRACE)
@@ -375,7 +375,7 @@ def test_a_connection_that_was_kept_is_closed_and_given_back(store: RedisPinStor
     with is_frozen(server, None):
         assert reason(**ADA) == "store down"
         client = store._client()
-        connection, pool = client._hanging._connection, client.redis.connection_pool
+        connection, pool = client._hanging.kept.connection, client.redis.connection_pool
         assert connection in pool._in_use_connections
     store.outage._breaker.forget()
     assert reason(**ADA) == "replica"
@@ -389,7 +389,7 @@ async def test_so_is_that_of_an_event_loop(store: RedisPinStore, server: RedisSe
     with is_frozen(server, None):
         await AsyncClient().post("/anothing", headers=ADA)
         client = here(store)
-        connection = client._hanging._connection
+        connection = client._hanging.kept.connection
         assert connection in client.pool._in_use_connections
     store.outage._breaker.forget()
     await AsyncClient().post("/anothing", headers=ADA)
@@ -409,8 +409,8 @@ async def test_a_server_that_has_gone_is_posted_nothing(store: RedisPinStore, se
         await sync_to_async(Client().get)("/read", headers=GRACE)
         server.kill()
     server.start()
-    while not clients[0]._hanging._connection._writer.transport.is_closing():
+    while not clients[0]._hanging.kept.connection._writer.transport.is_closing():
         await asyncio.sleep(0.01)
     for client in clients:
-        assert client._hanging.is_keeping
+        assert client._hanging.kept is not None
         assert [client.post([DEBT]) for _ in range(9)].count(True) < 3
