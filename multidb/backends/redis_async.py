@@ -239,9 +239,9 @@ class AsyncRedisClients:
                 continue
             if loop is here:
                 known[0].post(debts)
-                continue
-            with suppress(RuntimeError):  # It has been closed.
-                loop.call_soon_threadsafe(known[0].post, debts)
+            else:
+                with suppress(RuntimeError):  # It has been closed.
+                    loop.call_soon_threadsafe(known[0].post, debts)
 
     async def _open(self, loop: asyncio.AbstractEventLoop, client: AsyncRedisClient) -> AsyncGenerator[None, None]:
         """A generator that is not exhausted: event loops close those when they shut down, as ``asyncio.run`` does.

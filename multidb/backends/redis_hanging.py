@@ -16,8 +16,8 @@ MOST_BYTES = 16 * 1024
 
 @dataclass
 class Kept:
-    """A connection of the process with the id ``process``, with ``room`` for so many bytes. ``has_script``: over it, the
-    server was told the script that merges.
+    """A connection of the process with the id ``process``, with ``room`` for so many bytes. ``has_script``: the server
+    was told the script that merges over it.
     """
 
     connection: Any
