@@ -176,8 +176,8 @@ class AsyncRedisClient:
     async def _answers(self, commands: list[Command]) -> list[Any]:
         with as_told():
             connection = await self.pool.get_connection()
-            packed = connection.pack_commands(commands)
             try:
+                packed = connection.pack_commands(commands)
                 await connection.send_packed_command(packed)
                 answers = [await _answer(connection) for _ in commands]
             except BaseException as error:
