@@ -58,6 +58,24 @@ def test_an_answer_that_is_none_is_called_so_without_what_was_sent() -> None:
         conversation.send([None, 1])
 
 
+@pytest.mark.parametrize("answer", [None, b"QUEUED", 1, "ok"], ids=repr)
+def test_what_was_written_is_answered_with_ok_and_nothing_else(answer: Any) -> None:
+    """Of a pin, and of one that is owed: it stays so."""
+    owed = Owed()
+    conversation = Conversations(SimpleNamespace(database=0), Outage("Redis"), owed, "marker", False)
+    saving = conversation.set(["secret"], "{}", 5)
+    next(saving)
+    with pytest.raises(ConnectionError, match=r"^The server does not answer as Redis does\.$"):
+        saving.send([answer, b"0"])
+    debts = conversation.debts(["secret"], "{}", 5)
+    owed.add(debts)
+    looking = conversation.get(["other"])
+    next(looking)
+    with pytest.raises(ConnectionError, match=r"^The server does not answer as Redis does\.$"):
+        looking.send([answer, None, b"0"])
+    assert owed.oldest(0, 9) == debts
+
+
 def test_a_prefix_in_braces_is_no_other_place_in_a_cluster(
     request: pytest.FixtureRequest, redis_cluster: RedisCluster
 ) -> None:

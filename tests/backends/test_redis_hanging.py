@@ -370,6 +370,27 @@ def test_what_a_worker_has_posted_outlives_it(store: RedisPinStore, server: Redi
     assert [reason(authorization=f"Token {number}") for number in range(40)] == ["pinned"] * 40
 
 
+def test_a_cluster_that_cannot_be_reached_is_owed_only(
+    rf: RequestFactory, settings: Any, store: RedisPinStore, server: RedisServer
+) -> None:
+    """For want of a client there is nothing to post with."""
+    settings.CACHES = {"pins": {**settings.CACHES["pins"], "LOCATION": "redis://127.0.0.1:1/0"}}
+    store = RedisPinStore(alias="pins", cluster=True)
+    store.save(rf.get("/", headers=ADA), HttpResponse(), Pin.on(["default"], time.time() + 10))
+    assert len(store._owed.oldest(0, 9)) == 1
+    assert store._built is None
+
+
+def test_of_two_threads_that_are_answered_at_once_one_closes_what_was_kept(
+    store: RedisPinStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = store._client()
+    client.answers([("PING",)])
+    client._hanging.keep(client.redis.connection_pool.get_connection(), sent=1)
+    monkeypatch.setattr(client._hanging, "let_go", lambda: None)  # The other one has it.
+    assert list(client.hold(store._conversations(client).get(["multidb:user:7"]))) == [None]
+
+
 def test_a_connection_that_was_kept_is_closed_and_given_back(store: RedisPinStore, server: RedisServer) -> None:
     assert reason(**ADA) == "replica"
     with is_frozen(server, None):
