@@ -107,7 +107,7 @@ def _like(session: SessionBase) -> SessionBase:
     for name, value in list(vars(other).items()):
         # Clients of Memcached are not for two threads. One that is made here has a cache of this thread.
         if isinstance(value, BaseCache) and value not in caches.all(initialized_only=True):
-            vars(other)[name] = getattr(session.__class__(), name, value)
+            vars(other)[name] = getattr(session.__class__(session.session_key), name, value)
     return other
 
 

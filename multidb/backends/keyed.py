@@ -127,11 +127,13 @@ class KeyedPinStore(PinStore):
             return self._set(keys, pin.encode(), min(pin.seconds_left(time.time()), conf.pinning_seconds))
 
     def _found(self, keys: list[str]) -> list[str | bytes | None]:
-        """What is under ``keys``; nothing where that cannot be read, and is to be replaced."""
+        """What is under ``keys``, but for what cannot be read, and is to be replaced."""
         try:
             return list(self._get(keys))
         except ERRORS_OF_ONE_REQUEST as error:
-            complain("A pin could not be merged with what is under its keys:", error)
+            if len(keys) > 1:
+                return [text for key in keys for text in self._found([key])]
+            complain("A pin could not be merged with what is under its key:", error)
             return []
 
     def _with_known(self, request: HttpRequest, pin: Pin) -> Pin:

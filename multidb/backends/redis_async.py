@@ -131,13 +131,11 @@ class AsyncRedisClient:
                 raise PinStoreUnavailable from None
             raise
         self._late_since = None
-        if self._hanging.kept is not None:
-            await self._drop(self._hanging.let_go())
         return result
 
     @property
     def is_late(self) -> bool:
-        """Has Redis not answered in time, and been asked nothing since?"""
+        """Is an answer due that nobody waits for, and has none come since?"""
         return self._hanging.kept is not None
 
     def post(self, debts: list[Debt]) -> bool:
@@ -187,7 +185,12 @@ class AsyncRedisClient:
                 if not (is_late and self._hanging.keep(connection, sum(map(len, packed)))):
                     await self._drop(connection)
                 raise
-            await self.pool.release(connection)
+            try:
+                if self._hanging.kept is not None:
+                    # Before the one that is open, which is the next to be used.
+                    await self._drop(self._hanging.let_go())
+            finally:
+                await self.pool.release(connection)
         return checked(answers)
 
     async def _drop(self, connection: Any) -> None:

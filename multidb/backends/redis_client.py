@@ -53,8 +53,6 @@ class RedisClient:
                 try:
                     commands = conversation.send(answers)
                 except StopIteration as end:
-                    if self._hanging.kept is not None:
-                        self._drop(self._hanging.let_go())
                     result: Result = end.value
                     return result
                 except RedisError:
@@ -127,6 +125,8 @@ class RedisClient:
             if not (sent and isinstance(error, TimeoutError) and self._hanging.keep(connection, sent)):
                 self._drop(connection)
             raise
+        if self._hanging.kept is not None:
+            self._drop(self._hanging.let_go())  # Before the one that is open, which is the next to be used.
         pool.release(connection)
         return answers
 

@@ -66,7 +66,7 @@ class Hanging:
 
     def _is_posted(self, debt: Debt, kept: Kept) -> bool:
         packed = b"".join(kept.connection.pack_command(*merge(debt, is_known=kept.has_script)))
-        # None where this is cut off, as the server could not read what follows.
+        # There is no room left where this is cut off: the server could not read what follows.
         room, kept.room = kept.room, 0
         if len(packed) > room or not self._send(kept.connection, [packed]):
             return False

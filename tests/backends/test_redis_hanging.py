@@ -418,6 +418,32 @@ async def test_so_is_that_of_an_event_loop(store: RedisPinStore, server: RedisSe
     assert not client.pool._in_use_connections
 
 
+def test_the_connection_that_was_answered_is_the_next_to_be_used(
+    store: RedisPinStore, server: RedisServer, settings: Any
+) -> None:
+    """So that something can be posted where Redis is frozen anew."""
+    assert reason(**ADA) == "replica"
+    with is_frozen(server, None):
+        assert reason(**ADA) == "store down"
+    store.outage._breaker.forget()
+    assert reason(**ADA) == "replica"
+    with is_frozen(server, None):
+        assert reason(**ADA) == "store down"
+        assert store._client()._hanging.kept is not None
+
+
+async def test_that_of_an_event_loop_is_too(store: RedisPinStore, server: RedisServer) -> None:
+    for _ in range(2):
+        await AsyncClient().post("/anothing", headers=ADA)
+    for _ in range(2):
+        with is_frozen(server, None):
+            await AsyncClient().post("/anothing", headers=ADA)
+            assert here(store)._hanging.kept is not None
+        store.outage._breaker.forget()
+        await AsyncClient().post("/anothing", headers=ADA)
+        assert here(store)._hanging.kept is None
+
+
 async def test_a_server_that_has_gone_is_posted_nothing(store: RedisPinStore, server: RedisServer) -> None:
     """It is owed all the same."""
     for _ in range(2):
