@@ -86,7 +86,7 @@ class RedisPinStore(AliasedPinStore, AsyncKeyedPinStore):
             return None  # To connect to a cluster, and to import redis-py, would keep the event loop waiting.
         client = self._client()
         if self._async_clients is None:
-            from multidb.backends.redis_async import AsyncRedisClients
+            from multidb.backends.redis_loops import AsyncRedisClients
 
             self._async_clients = AsyncRedisClients()
         return await self._async_clients.get(client)

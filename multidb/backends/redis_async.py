@@ -1,8 +1,8 @@
 """AsyncRedisClient: the server of a RedisClient, asked from an event loop, whose thread waits for nothing."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from contextvars import Context
 from functools import lru_cache
 from inspect import signature
@@ -15,7 +15,6 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
-from multidb import event_loop
 from multidb.backends.owed import Debt
 from multidb.backends.redis_answers import as_told, checked
 from multidb.backends.redis_client import RedisClient
@@ -197,67 +196,6 @@ class AsyncRedisClient:
         """Give back ``connection``, so that the next to use it connects anew."""
         await connection.disconnect(nowait=True)
         await self.pool.release(connection)
-
-
-class AsyncRedisClients:
-    """A client for each event loop that is seen again: to connect for one request costs more than a thread.
-
-    Safe in threads, each of which may run loops.
-    """
-
-    def __init__(self) -> None:
-        self._clients: dict[asyncio.AbstractEventLoop, tuple[AsyncRedisClient, AsyncGenerator[None, None]] | None] = {}
-
-    async def get(self, client: RedisClient) -> AsyncRedisClient | None:
-        """The client for the server of ``client``, or ``None`` where a thread has to ask: for the first request of an
-        event loop, which may be its only one, and where it cannot be awaited.
-        """
-        loop = asyncio.get_running_loop()
-        if loop not in self._clients:
-            for each in list(self._clients):
-                if each.is_closed():
-                    self._clients.pop(each, None)
-            self._clients[loop] = None
-            return None
-        known = self._clients.get(loop)
-        if known is not None and known[0].client is client:
-            return known[0]
-        if not can_be_awaited(client):
-            return None
-        made = AsyncRedisClient(client)
-        open_ = self._open(loop, made)
-        self._clients[loop] = made, open_
-        await anext(open_)
-        if known is not None:
-            await known[1].aclose()
-        return made
-
-    def post(self, debts: list[Debt]) -> None:
-        """Post ``debts`` on each event loop on which Redis has not answered in time: at once on the one that runs here,
-        and on the others as the next thing that they do.
-        """
-        here = asyncio.get_running_loop() if event_loop.is_running() else None
-        for loop, known in list(self._clients.items()):
-            if known is None or not known[0].is_late:
-                continue
-            if loop is here:
-                known[0].post(debts)
-            else:
-                with suppress(RuntimeError):  # It has been closed.
-                    loop.call_soon_threadsafe(known[0].post, debts)
-
-    async def _open(self, loop: asyncio.AbstractEventLoop, client: AsyncRedisClient) -> AsyncGenerator[None, None]:
-        """A generator that is not exhausted: event loops close those when they shut down, as ``asyncio.run`` does.
-
-        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.shutdown_asyncgens
-        """
-        try:
-            yield
-        finally:
-            known = self._clients.get(loop)
-            if known is not None and known[0] is client:
-                self._clients.pop(loop, None)
-            await client.pool.disconnect()
 
 
 async def _answer(connection: Any) -> Any:

@@ -114,15 +114,16 @@ class RedisClient:
         except BaseException:
             self._disconnect()  # From the sentinels that were asked for the way.
             raise
-        sent = 0
+        sent: list[bytes] = []
         try:
             packed = connection.pack_commands(commands)
             connection.send_packed_command(packed)
-            sent = sum(map(len, packed))
+            sent = packed
             answers = [_answer(connection) for _ in commands]
         except BaseException as error:
             # Also where a signal has interrupted this: else the next to use it would get the answers that are left.
-            if not (sent and isinstance(error, TimeoutError) and self._hanging.keep(connection, sent)):
+            is_late = bool(sent) and isinstance(error, TimeoutError)
+            if not (is_late and self._hanging.keep(connection, sum(map(len, sent)))):
                 self._drop(connection)
             raise
         if self._hanging.kept is not None:

@@ -270,30 +270,6 @@ def test_a_connection_that_is_gone_takes_nothing(is_connected: bool) -> None:
     assert not redis_async._send_at_once(SimpleNamespace(is_connected=is_connected, send_packed_command=send), [b"x"])
 
 
-async def test_each_event_loop_posts_on_its_own_connections() -> None:
-    """The one that runs here at once, before there is an answer to the client. One that has been closed has none."""
-    clients, here, other = redis_async.AsyncRedisClients(), asyncio.get_running_loop(), asyncio.new_event_loop()
-    posted: list[Any] = []
-
-    def late(name: str, is_late: bool = True) -> Any:
-        return SimpleNamespace(is_late=is_late, post=lambda debts: posted.append((name, debts))), None
-
-    clients._clients = {
-        object(): None,
-        object(): late("in time", is_late=False),
-        other: late("other"),
-        here: late("here"),
-    }
-    clients.post([DEBT])
-    assert posted == [("here", [DEBT])]
-    other.call_soon(other.stop)
-    await asyncio.to_thread(other.run_forever)
-    assert posted == [("here", [DEBT]), ("other", [DEBT])]
-    other.close()
-    clients.post([DEBT])
-    assert posted[2:] == [("here", [DEBT])]
-
-
 async def test_what_a_thread_saves_is_posted_by_the_loop_that_was_not_answered(
     store: RedisPinStore, server: RedisServer, settings: Any
 ) -> None:
