@@ -69,6 +69,10 @@ MOST_AT_ONCE = 16
 # By so many seconds an event loop may be late before it is its own fault that an answer was not seen in time.
 LATE_SECONDS = 0.05
 
+# What event loops raise where something is sent to a server that has gone: uvloop the first, and many a Python since
+# 3.12 the others, https://github.com/python/cpython/issues/136234.
+OF_A_LOST_CONNECTION = (RuntimeError, AttributeError, TypeError)
+
 # For so many timeouts no answer may be seen, before it is the server's fault all the same.
 MOST_LATE = 2
 
@@ -208,7 +212,7 @@ async def _answer(connection: Any) -> Any:
 def _send_at_once(connection: Any, packed: list[bytes]) -> bool:
     try:
         return bool(connection.is_connected) and _ends_at_once(connection.send_packed_command(packed))
-    except (RedisError, RuntimeError):  # The latter of a loop that is not Python's own, where the server has gone.
+    except (RedisError, *OF_A_LOST_CONNECTION):
         return False
 
 
