@@ -159,11 +159,16 @@ def _move(settings: Any, location: str) -> None:
 
 
 def _serve(listening: socket.socket, talk: Callable[[socket.socket], None]) -> None:
+    """To each connection in a thread of its own."""
+
+    def talk_on(connection: socket.socket) -> None:
+        with closing(connection), suppress(OSError):
+            talk(connection)
+
     with suppress(OSError):
         while True:
             connection, _ = listening.accept()
-            with closing(connection), suppress(OSError):
-                talk(connection)
+            threading.Thread(target=talk_on, args=(connection,), daemon=True).start()
 
 
 @contextmanager

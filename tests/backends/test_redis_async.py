@@ -3,14 +3,16 @@
 import asyncio
 import gc
 import importlib
+import os
 import random
+import select
 import socket
 import sys
 import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, closing, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from contextvars import ContextVar
 from functools import partial
 from itertools import pairwise
@@ -38,7 +40,7 @@ from multidb.backends.redis_async import MOST_AT_ONCE, AsyncRedisClient
 from multidb.backends.redis_conversations import Conversation
 from multidb.pins import Pin, PinStoreUnavailable
 from tests import urls
-from tests.backends.redis_faults import FAULTS, NONSENSE, Fault, is_frozen
+from tests.backends.redis_faults import FAULTS, NONSENSE, Fault, is_far_away, is_frozen
 from tests.conftest import REDIS, Ahead, Clock, Replication, lines
 from tests.servers import started
 from tests.views import answer
@@ -258,24 +260,38 @@ async def test_one_that_came_back_empty_has_lost_pins(store: RedisPinStore, serv
         await store.aload(request_of())
 
 
-@pytest.mark.parametrize("what", ["load", "save"])
-async def test_an_event_loop_does_not_wait_for_one_that_hangs(
-    server: RedisServer, settings: Any, clock: Clock, caplog: pytest.LogCaptureFixture, what: str
-) -> None:
-    """Nothing keeps the loop for longer than half of what the store waits: asyncio would complain, and others wait."""
-    store = use(settings, server.url, timeout=1)
-    await sync_to_async(store.declare_new)()
-    await seen(store)
-    await store.aload(request_of())
+@asynccontextmanager
+async def is_never_blocked(seconds: float, caplog: pytest.LogCaptureFixture) -> AsyncIterator[None]:
+    """Inside, nothing keeps the event loop for so long: neither does asyncio complain, nor do others wait."""
     loop = asyncio.get_running_loop()
-    loop.set_debug(True)
-    loop.slow_callback_duration = 0.5
     turns: list[float] = []
 
     async def turn() -> None:
         while True:
             turns.append(loop.time())
             await asyncio.sleep(0.01)
+
+    turning = asyncio.create_task(turn())
+    loop.set_debug(True)
+    loop.slow_callback_duration = seconds
+    try:
+        yield
+    finally:
+        loop.set_debug(False)
+        turning.cancel()
+    assert max(later - earlier for earlier, later in pairwise(turns)) < seconds
+    assert [record for record in caplog.records if record.name == "asyncio" and "took" in record.getMessage()] == []
+
+
+@pytest.mark.parametrize("what", ["load", "save"])
+async def test_an_event_loop_does_not_wait_for_one_that_hangs(
+    server: RedisServer, settings: Any, clock: Clock, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    """Nothing keeps the loop for longer than a quarter of what the store waits."""
+    store = use(settings, server.url, timeout=1)
+    await sync_to_async(store.declare_new)()
+    await seen(store)
+    await store.aload(request_of())
 
     async def ask() -> None:
         if what == "save":
@@ -284,28 +300,55 @@ async def test_an_event_loop_does_not_wait_for_one_that_hangs(
         with pytest.raises(PinStoreUnavailable):
             await store.aload(request_of())
 
-    turning = asyncio.create_task(turn())
     with is_frozen(server, settings):
-        await asyncio.create_task(ask())  # asyncio complains when a step of a task has ended.
-    turning.cancel()
-    loop.set_debug(False)
+        async with is_never_blocked(0.25, caplog):
+            await asyncio.create_task(ask())  # asyncio complains when a step of a task has ended.
     assert store.outage.is_resting()
-    assert max(later - earlier for earlier, later in pairwise(turns)) < 0.5
-    assert [record for record in caplog.records if record.name == "asyncio" and "took" in record.getMessage()] == []
+
+
+async def test_an_event_loop_does_not_wait_for_one_that_is_slow(
+    store: RedisPinStore, server: RedisServer, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In whole requests, which have to wait for 0.8 seconds and more, and are answered."""
+    token = {"authorization": "Token grace"}
+    loop = asyncio.get_running_loop()
+    with is_far_away(server, settings):
+        await seen(get_pin_store())
+        async with is_never_blocked(0.25, caplog):
+            for method, path, reason in [("GET", "/aread", "replica"), ("POST", "/anothing", None)]:
+                begun = loop.time()
+                response = await asyncio.create_task(AsyncClient().generic(method, path, headers=token))
+                assert loop.time() - begun > 0.8
+                assert reason is None or response.json()["reason"] == reason
+        assert not get_pin_store().outage.is_resting()
+    assert await store.aload(request_of("grace")) is not None
 
 
 @pytest.mark.parametrize("what", ["load", "save", "GET", "POST"])
 async def test_nothing_that_waits_is_called_on_an_event_loop(store: RedisPinStore, clock: Clock, what: str) -> None:
-    """No sleep, and no socket but those that never wait: so it does not matter how slow the server is."""
+    """No sleep, no thread that is waited for, no socket but those that never wait, and nothing else of the operating
+    system that waits: so it does not matter how slow the server is.
+    """
     waited: list[str] = []
+    selector = asyncio.get_running_loop()._selector._selector
+    wait = threading.Condition.wait.__code__
 
     def note(frame: Any, event: str, argument: Any) -> None:
-        if event != "c_call":
-            return
-        owner = getattr(argument, "__self__", None)
-        waits = isinstance(owner, socket.socket) and owner.gettimeout() != 0 and argument.__name__ != "setblocking"
-        if argument is time.sleep or waits:
+        if event == "c_call" and waits(argument, argument.__self__):
             waited.append(argument.__qualname__)
+        if event == "call" and frame.f_code is wait and frame.f_locals["timeout"] != 0 and not begins_a_thread(frame):
+            waited.append(frame.f_code.co_qualname)
+
+    def begins_a_thread(frame: Any) -> bool:
+        """``Thread.start`` waits until it has begun."""
+        return frame.f_back.f_back.f_code is threading.Thread.start.__code__
+
+    def waits(called: Any, owner: Any) -> bool:
+        if isinstance(owner, socket.socket):
+            return owner.gettimeout() != 0 and called.__name__ != "setblocking"
+        if called.__name__ in ("poll", "control"):
+            return owner is not selector
+        return called in (time.sleep, select.select, os.waitpid)
 
     client = await store._awaitable()
     await client.pool.disconnect()  # What it does to connect is looked at too.
