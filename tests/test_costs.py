@@ -17,6 +17,7 @@ from costs import asking, asynchronous, growth, imports, instructions, memory, r
 from costs.databases import sqlite
 from costs.options import Options, parsed
 from costs.peers import Peer
+from costs.printing import print_tables
 from costs.redis_store import on_redis
 from costs.report import Row, Table, Unavailable
 from costs.rounds import Figures, interleaved
@@ -212,6 +213,28 @@ def test_a_table_whose_program_is_missing_says_what_to_install(
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(Unavailable, match=f"apt install {program}"):
         table.tables(SHORT)
+
+
+def test_a_table_whose_program_fails_says_so_and_the_others_are_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def tables(options: Any) -> list[Table]:
+        subprocess.run(["false"], check=True)
+        return []
+
+    monkeypatch.setattr(throughput, "tables", tables)
+    monkeypatch.setattr(instructions, "tables", lambda options: [Table("Instructions", [], [])])
+    assert print_tables(["throughput", "instructions"], SHORT) == 1
+    printed = capsys.readouterr().out
+    assert "The table throughput cannot be had: Command '['false']' returned non-zero exit status 1." in printed
+    assert "## Instructions" in printed
+
+
+def test_how_much_more_a_request_takes_is_said_where_that_has_a_target() -> None:
+    measures = {measure.task: measure for measure in routing.MEASURES}
+    figures = Figures([{OURS.name: 50e-6, PREDECESSOR.name: 20e-6}])
+    compared = [routing._compared(measures[f"{task} request"], figures) for task in ("reading", "writing")]
+    assert compared == ["2.50", "2.50, 30.0 us more"]
 
 
 def test_a_report_of_wrk_tells_the_requests_a_second_and_whether_some_have_failed() -> None:

@@ -4,6 +4,7 @@ import importlib
 import sys
 import time
 from collections.abc import Sequence
+from subprocess import CalledProcessError
 
 from servers import ServerFailed, ServersMissing
 
@@ -21,7 +22,7 @@ def print_tables(names: Sequence[str], options: Options) -> int:
         begin = time.monotonic()
         try:
             tables = importlib.import_module(f"costs.{name}").tables(options)
-        except (Unavailable, ServersMissing, ServerFailed, WorkerFailed) as reason:
+        except (Unavailable, ServersMissing, ServerFailed, WorkerFailed, CalledProcessError) as reason:
             sys.stdout.write(f"\nThe table {name} cannot be had: {reason}\n")
             status = 1
             continue

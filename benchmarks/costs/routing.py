@@ -91,8 +91,13 @@ def _row(measure: Measure, sites: Mapping[str, Site], options: Options) -> Row:
     cells = [microseconds(figures.median(name)) for name in sites]
     if PREDECESSOR.name not in sites:
         return Row(measure.what, cells, target=measure.target)
-    ratio = figures.ratio(OURS.name, PREDECESSOR.name)
-    return Row(measure.what, cells, times(ratio), measure.target, _is_reached(measure, figures))
+    return Row(measure.what, cells, _compared(measure, figures), measure.target, _is_reached(measure, figures))
+
+
+def _compared(measure: Measure, figures: Figures) -> str:
+    pair = OURS.name, PREDECESSOR.name
+    ratio = times(figures.ratio(*pair))
+    return ratio if measure.most_more is None else f"{ratio}, {microseconds(figures.difference(*pair))} more"
 
 
 def _is_reached(measure: Measure, figures: Figures) -> bool:
