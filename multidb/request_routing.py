@@ -116,7 +116,7 @@ class RequestRouting(Routing):
     def replica(self, primary: str) -> str:
         return self._replicas.choose(primary)
 
-    def settle(self, route: Route, alias: str, router: object, changes: object) -> None:
+    def settle(self, route: Route, alias: str, router: object, changes: object, primary: str | None) -> None:
         if not isinstance(route.model, type):
             return
         answer: Answer | None = None
@@ -131,7 +131,7 @@ class RequestRouting(Routing):
         if answer is not None:
             # That of a session is forced, and one of its tables may be ignored.
             is_of_any = route.reason != "forced" and not self._ignored_tables
-            self.settled.keep(route.model, answer, changes, is_of_any)
+            self.settled.keep(route.model, answer, changes, is_of_any, primary)
 
     def _conditions(self, route: Route) -> list[Condition]:
         """What ``route`` stands on besides, which nobody tells if it changes."""

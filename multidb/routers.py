@@ -1,6 +1,6 @@
 """ReplicaRouter and PinningReplicaRouter: where a query goes, by the first rule that applies."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.apps import apps
@@ -38,7 +38,7 @@ class ReplicaRouter:
     """
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:
-        route = self._routed(model, hints)
+        route = self._routed(model, self.primary_for(model, **hints))
         return None if route is None else run_on(route, route.destination)
 
     def db_for_write(self, model: Any, **hints: Any) -> str:
@@ -92,8 +92,7 @@ class ReplicaRouter:
         alias = obj._state.db or self.primary_for(type(obj), instance=obj)
         return topology().primary_of.get(alias, alias)
 
-    def _routed(self, model: Any, hints: Mapping[str, Any]) -> Route | None:
-        primary = self.primary_for(model, **hints)
+    def _routed(self, model: Any, primary: str) -> Route | None:
         if primary not in topology().primaries:
             return None
         alias, reason = self.route(model, primary)
@@ -122,10 +121,15 @@ class PinningReplicaRouter(ReplicaRouter):
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:
         scope = current()
+        asked = None
         try:
             answer = scope.answers[model]
         except (KeyError, TypeError):  # Also of an object that has no hash, as one that is not saved.
             answer = scope.routing.settled.taken_over(model) if scope.forced is None else UNDECIDED
+            if answer is UNDECIDED and self._later().db_for_write:
+                asked = self.primary_for(model, **hints)
+                if scope.forced is None:
+                    answer = scope.routing.settled.known(model, asked)
         if answer.router is self:
             primary = answer.primary
             if primary is None or (
@@ -142,13 +146,13 @@ class PinningReplicaRouter(ReplicaRouter):
                         notes.append(answer.route)
                 return answer.alias
         changes = scope.routing.settled.changes
-        route = self._routed(model, hints)
+        route = self._routed(model, asked or self.primary_for(model, **hints))
         if route is None:
             return None
         destination = route.destination
         alias = run_on(route, destination)
         if alias == destination and scope.forced is None and not captures and self._settles():
-            scope.routing.settle(route, alias, self, changes)
+            scope.routing.settle(route, alias, self, changes, asked)
         return alias
 
     def route(self, model: Any, primary: str) -> tuple[str, str]:
@@ -172,13 +176,9 @@ class PinningReplicaRouter(ReplicaRouter):
         return _on_replica(state.replica(primary), primary, "replica")
 
     def _settles(self) -> bool:
-        """Is the primary of each model known, and the way to it our own?"""
+        """Is the way to a primary, and to the replica of one, our own?"""
         own = type(self)
-        return (
-            not self._later().db_for_write
-            and own.route is PinningReplicaRouter.route
-            and own.primary_for is ReplicaRouter.primary_for
-        )
+        return own.route is PinningReplicaRouter.route and own.primary_for is ReplicaRouter.primary_for
 
 
 def _say_that_the_app_is_missing() -> None:

@@ -87,32 +87,43 @@ NOTHING: Final = None, UNDECIDED
 
 
 class Settled:
-    """The answers of one request, by model. Safe in threads.
+    """The answers of one request, by model; or by model and primary, where each read is asked for its primary. Safe in
+    threads.
 
-    ``of_any``: one that stands for each model, but for those of sessions, and what ``changes`` was when it was decided.
+    ``of_any``: for a primary, ``None`` where no read is asked for it, one that stands for each model, but for those of
+    sessions, and what ``changes`` was when it was decided.
     """
 
     def __init__(self) -> None:
         self.answers: dict[Any, Answer] = {}
-        self.of_any: tuple[object, Answer] = NOTHING
+        self.of_any: dict[str | None, tuple[object, Answer]] = {}
         self.changes: object = None
 
-    def keep(self, model: Any, answer: Answer, changes: object, is_of_any: bool = False) -> None:
+    def keep(
+        self, model: Any, answer: Answer, changes: object, is_of_any: bool = False, primary: str | None = None
+    ) -> None:
         """Keep ``answer`` for ``model``, unless something has changed since ``changes`` was what it is."""
-        self.answers[model] = answer
+        self.answers[model if primary is None else (model, primary)] = answer
         if is_of_any:
-            self.of_any = changes, answer
+            self.of_any[primary] = changes, answer
         if self.changes is not changes:
             self._clear()
 
-    def taken_over(self, model: Any) -> Answer:
+    def known(self, model: Any, primary: str) -> Answer:
+        """The answer for reads of ``model`` that have been asked for their primary, which is ``primary``."""
+        try:
+            return self.answers[model, primary]
+        except (KeyError, TypeError):  # Also of an object that has no hash, as one that is not saved.
+            return self.taken_over(model, primary)
+
+    def taken_over(self, model: Any, primary: str | None = None) -> Answer:
         """The answer for ``model``, of which nothing has been decided yet, where that for another stands for it too."""
-        changes, answer = self.of_any
+        changes, answer = self.of_any.get(primary, NOTHING)
         if answer is UNDECIDED or changes is not self.changes or not isinstance(model, type) or is_session(model):
             return UNDECIDED
         if answer.notes:
             answer = answer.of(model)
-        self.keep(model, answer, changes)
+        self.keep(model, answer, changes, primary=primary)
         return answer
 
     def forget(self) -> None:
@@ -121,7 +132,7 @@ class Settled:
         self._clear()
 
     def _clear(self) -> None:
-        self.of_any = NOTHING
+        self.of_any.clear()
         self.answers.clear()
 
 

@@ -89,10 +89,11 @@ class Routing:
         """The replica of ``primary`` for the next read; ``primary`` itself where none can be asked."""
         return choose(primary)
 
-    def settle(self, route: Route, alias: str, router: object, changes: object) -> None:
+    def settle(self, route: Route, alias: str, router: object, changes: object, primary: str | None) -> None:
         """Let the reads that follow ``route`` go to ``alias`` too, as far as nothing can send them elsewhere.
 
-        ``changes`` is what ``settled.changes`` was before ``router`` decided.
+        ``changes`` is what ``settled.changes`` was before ``router`` decided; ``primary`` that of ``route``, where each
+        read is asked for it.
         """
 
     def note_stream(self) -> None:

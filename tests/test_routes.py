@@ -43,7 +43,7 @@ def test_an_answer_that_another_thread_is_about_to_take_back_is_not_taken_over()
     answer = Answer("replica-1", None, Route("replica-1", "replica", Post, "default"))
     before = settled.changes
     settled.forget()
-    settled.of_any = before, answer
+    settled.of_any[None] = before, answer
     assert settled.taken_over(Book) is UNDECIDED
     assert settled.answers == {}
 

@@ -471,22 +471,112 @@ def test_the_reasons_that_are_noted_are_those_of_the_rules() -> None:
     assert [len(noted), len(more)] == [5, 1]
 
 
-class TestOtherRouters:
-    def test_a_model_s_primary_is_asked_for_each_time(self, settings: Any) -> None:
-        asked: list[dict[str, Any]] = []
+class Tenants:
+    """A router of the site's own, listed after ours: the instance tells the primary, and else the model."""
 
-        class Later:
-            def db_for_write(self, model: Any, **hints: Any) -> str | None:
-                asked.append(hints)
-                return "elsewhere" if hints else None
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
 
-        settings.DATABASE_ROUTERS = ["multidb.PinningReplicaRouter", Later()]
+    def db_for_write(self, model: Any, instance: Any = None) -> str | None:
+        self.asked.append(model)
+        return instance or ("users" if model is Group else None)
+
+
+class TestWhereARouterThatIsListedLaterTellsThePrimary:
+    @pytest.fixture(autouse=True)
+    def tenants(self, settings: Any) -> Tenants:
+        tenants = Tenants()
+        settings.REPLICA_DATABASES = {"default": REPLICAS, "users": ["users-replica"]}
+        settings.DATABASE_ROUTERS = ["multidb.PinningReplicaRouter", tenants]
+        return tenants
+
+    def read(self, model: Any = Post, of: str | None = None) -> str | None:
+        """Past Django's router, which takes the database of an instance without asking."""
+        return router.routers[0].db_for_read(model, **({} if of is None else {"instance": of}))
+
+    def test_it_is_asked_for_each_read_and_one_of_each_primary_is_decided(
+        self, decisions: list[Any], tenants: Tenants
+    ) -> None:
         begin()
-        assert read() in REPLICAS
-        assert router.routers[0].db_for_read(Post, instance=Post()) is None
-        assert read() in REPLICAS
-        assert len(asked) == 3
+        models = [Post, Group, Book, Group, Post, Book]
+        aliases = [self.read(model) for model in models]
+        assert {aliases[place] for place in (1, 3)} == {"users-replica"}
+        assert len({aliases[place] for place in (0, 2, 4, 5)}) == 1
+        assert aliases[0] in REPLICAS
+        assert decisions == [Post, Group]
+        assert tenants.asked == models
 
+    def test_the_same_model_of_another_primary_is_another_matter(self, decisions: list[Any]) -> None:
+        begin()
+        assert [self.read(of=primary) for primary in ("users", "default", "users")][::2] == ["users-replica"] * 2
+        assert self.read() in REPLICAS
+        assert decisions == [Post, Post]
+
+    def test_one_that_is_none_of_ours_is_none_of_ours_each_time(self, decisions: list[Any]) -> None:
+        begin()
+        assert [self.read(), self.read(of="elsewhere"), self.read(of="elsewhere")][1:] == [None, None]
+        assert self.read() in REPLICAS
+        assert decisions == [Post]
+
+    def test_a_write_to_one_primary_leaves_the_reads_of_another_on_its_replica(self) -> None:
+        state = begin()
+        assert (self.read() in REPLICAS, self.read(Group)) == (True, "users-replica")
+        state.observe_write("users", None)
+        assert (self.read() in REPLICAS, self.read(Group), self.read(Group)) == (True, "users", "users")
+
+    def test_a_pin_on_one_primary_leaves_the_reads_of_another_on_its_replica(self) -> None:
+        begin(Store(Pin.on(["users"], 2**33)))
+        for _ in range(2):
+            assert (self.read() in REPLICAS, self.read(Group)) == (True, "users")
+
+    def test_a_transaction_sends_the_reads_of_its_own_primary_there_while_it_is_open(self) -> None:
+        begin()
+        for _ in range(2):
+            assert (self.read() in REPLICAS, self.read(Group)) == (True, "users-replica")
+            with transaction.atomic(using="users"):
+                assert (self.read() in REPLICAS, self.read(Group)) == (True, "users")
+
+    def test_a_block_that_forces_a_database_is_obeyed(self) -> None:
+        begin()
+        assert self.read(Group) == "users-replica"
+        with use_primary_db:
+            assert [self.read(Group), self.read(Group)] == ["users"] * 2
+        assert self.read(Group) == "users-replica"
+
+    def test_a_session_is_read_from_its_primary_also_after_other_reads(self) -> None:
+        begin()
+        assert [self.read(of="users"), self.read(Session, of="users"), self.read(Session, of="users")] == [
+            "users-replica",
+            "users",
+            "users",
+        ]
+        assert self.read(of="users") == "users-replica"
+
+    def test_each_read_is_noted_as_that_of_its_own_model_and_primary(self) -> None:
+        state = begin()
+        noted: list[Route] = []
+        state.note_reads(noted)
+        reads = [(Book, "users"), (Post, "users"), (Post, "default"), (Post, "users"), (Book, "users")]
+        aliases = [self.read(model, of=primary) for model, primary in reads]
+        assert noted == [
+            Route(alias, "replica", model, primary) for alias, (model, primary) in zip(aliases, reads, strict=True)
+        ]
+
+    def test_what_is_no_class_is_decided_each_time(self, decisions: list[Any]) -> None:
+        begin()
+        assert self.read() in REPLICAS
+        assert self.read(Post()) in REPLICAS
+        assert len(decisions) == 2
+
+    def test_another_list_of_routers_is_obeyed_at_once(self, settings: Any) -> None:
+        begin()
+        ours = router.routers[0]
+        assert self.read(Group) == "users-replica"
+        settings.DATABASE_ROUTERS = [ours]
+        assert self.read(Group) in REPLICAS
+
+
+class TestOtherRouters:
     def test_one_that_decides_otherwise_is_asked_each_time(self, settings: Any) -> None:
         class Turns(PinningReplicaRouter):
             def route(self, model: Any, primary: str) -> tuple[str, str]:
