@@ -206,7 +206,7 @@ class Clock:
         self._ahead += seconds
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def certificate(request: pytest.FixtureRequest) -> Iterator[Path]:
     """The directory of ``cert.pem`` and ``key.pem`` for 127.0.0.1, which the account of a server may read."""
     if shutil.which("openssl") is None:

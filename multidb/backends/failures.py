@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pickle import PickleError
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured, SuspiciousOperation, SynchronousOnlyOperation
@@ -21,6 +22,7 @@ ERRORS_OF_ONE_REQUEST = (
     DataError,
     IntegrityError,
     LookupError,
+    PickleError,
     SuspiciousOperation,
     TransactionManagementError,
     TypeError,

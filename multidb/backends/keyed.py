@@ -156,7 +156,7 @@ class KeyedPinStore(PinStore):
     def _keys_to_write(self, request: HttpRequest, seconds: float) -> list[str]:
         names = list(self._functions)
         if self._would_wait_in_vain(request):
-            self.outage.miss_for(seconds)
+            self._may_miss(seconds)
             names = [name for name in names if name == "authorization"]
         return self._keys_that_can_be_told(request, names)
 
@@ -183,6 +183,10 @@ class KeyedPinStore(PinStore):
 
     def _not_taken(self, keys: list[str], text: str, seconds: float) -> None:
         """The store has failed to take ``text``, which may hold for ``seconds``."""
+        self._may_miss(seconds)
+
+    def _may_miss(self, seconds: float) -> None:
+        """A pin that holds for ``seconds`` is missing from the store, and will be."""
         self.outage.miss_for(seconds)
 
     @abstractmethod

@@ -1,6 +1,6 @@
 """RedisPinStore: one Redis key a client key, with a time to live."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
@@ -15,7 +15,7 @@ from multidb.backends.inspection import Inspection
 from multidb.backends.keyed import DEFAULT_KEYS, DEFAULT_PREFIX
 from multidb.backends.keyed_async import AsyncKeyedPinStore
 from multidb.backends.owed import Debt, Owed
-from multidb.backends.redis_conversations import Conversations
+from multidb.backends.redis_conversations import Conversations, Word
 from multidb.backends.waiting import LONGEST_SECONDS
 from multidb.setting_error import SettingError
 
@@ -103,12 +103,17 @@ class RedisPinStore(AliasedPinStore, AsyncKeyedPinStore):
         self.outage.miss_until(self._owed.add(debts))
         self._post(debts)
 
-    def _post(self, debts: list[Debt]) -> None:
+    def _may_miss(self, seconds: float) -> None:
+        super()._may_miss(seconds)
+        if self._built is not None and not self._is_cluster:
+            self._post([self._conversations(self._built[1]).word(seconds)])
+
+    def _post(self, letters: Sequence[Debt | Word]) -> None:
         """So that a Redis that hangs has them as soon as it goes on, and not when this process asks it again."""
         if self._async_clients is not None:
-            self._async_clients.post(debts)
+            self._async_clients.post(letters)
         if self._built is not None:
-            self._built[1].post(debts)
+            self._built[1].post(letters)
 
     def _conversations(self, client: Any) -> Conversations:
         return Conversations(client, self.outage, self._owed, self._marker, self._is_cluster)

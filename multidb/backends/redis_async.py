@@ -1,7 +1,7 @@
 """AsyncRedisClient: the server of a RedisClient, asked from an event loop, whose thread waits for nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import Context
 from functools import lru_cache
@@ -19,7 +19,7 @@ from multidb.backends.owed import Debt
 from multidb.backends.redis_answers import as_told, checked
 from multidb.backends.redis_client import RedisClient
 from multidb.backends.redis_connections import UNDISTURBED
-from multidb.backends.redis_conversations import Command, Conversation
+from multidb.backends.redis_conversations import Command, Conversation, Word
 from multidb.backends.redis_hanging import Hanging
 from multidb.pins import PinStoreUnavailable
 
@@ -141,9 +141,9 @@ class AsyncRedisClient:
         """Is an answer due that nobody waits for, and has none come since?"""
         return self._hanging.kept is not None
 
-    def post(self, debts: list[Debt]) -> bool:
+    def post(self, letters: Sequence[Debt | Word]) -> bool:
         """As that of ``RedisClient``, on the event loop of this one."""
-        return self._hanging.post(debts)
+        return self._hanging.post(letters)
 
     def _is_late_itself(self, now: float, end: float) -> bool:
         """Was it the event loop that has not seen an answer by ``end``? It has the benefit of the doubt for a while."""
@@ -185,9 +185,9 @@ class AsyncRedisClient:
                 # Also where this is cancelled, as by the timeout: else the next to use it would get the answers that
                 # are left.
                 is_late = isinstance(error, asyncio.CancelledError)
-                if not (is_late and self._hanging.keep(connection, sum(map(len, packed)))):
-                    await self._drop(connection)
+                await self._drop(self._kept_out(connection, packed) if is_late else connection)
                 raise
+            self.client.answered += 1
             try:
                 if self._hanging.kept is not None:
                     # Before the one that is open, which is the next to be used.
@@ -196,10 +196,15 @@ class AsyncRedisClient:
                 await self.pool.release(connection)
         return checked(answers)
 
+    def _kept_out(self, connection: Any, packed: list[bytes]) -> Any:
+        """Keep ``connection``, over which ``packed`` was sent. Returns one that is kept no longer, or ``None``."""
+        return self._hanging.keep(connection, sum(map(len, packed)), self.client.answered)
+
     async def _drop(self, connection: Any) -> None:
-        """Give back ``connection``, so that the next to use it connects anew."""
-        await connection.disconnect(nowait=True)
-        await self.pool.release(connection)
+        """Give back ``connection``, if it is one, so that the next to use it connects anew."""
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+            await self.pool.release(connection)
 
 
 async def _answer(connection: Any) -> Any:

@@ -1,6 +1,6 @@
 """RedisClient: the server of a django-redis cache, asked over connections and with timeouts of our own."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from redis.exceptions import RedisError, ResponseError, TimeoutError
 from multidb.backends.owed import Debt
 from multidb.backends.redis_answers import as_told, checked
 from multidb.backends.redis_connections import connected, sentinels_of
-from multidb.backends.redis_conversations import Command, Conversation
+from multidb.backends.redis_conversations import Command, Conversation, Word
 from multidb.backends.redis_hanging import Hanging
 from multidb.backends.redis_time import at_once, within
 
@@ -30,6 +30,8 @@ class RedisClient:
         get_redis_connection(alias)
         self.timeout = timeout
         self.redis: Any = connected(caches.settings[alias], timeout, is_cluster)
+        self.answered = 0
+        """How often the server has answered, on event loops too."""
         self._hanging = Hanging(_send_at_once)
 
     def answers(self, commands: Iterable[Command]) -> list[Any]:
@@ -60,9 +62,9 @@ class RedisClient:
                     raise
                 answers = self.answers(commands)
 
-    def post(self, debts: list[Debt]) -> bool:
-        """Send ``debts`` on where Redis has not answered in time, and wait for nothing. Returns whether all were."""
-        return self._hanging.post(debts)
+    def post(self, letters: Sequence[Debt | Word]) -> bool:
+        """Send ``letters`` on where Redis has not answered in time, and wait for nothing. Returns whether all were."""
+        return self._hanging.post(letters)
 
     def in_time(self) -> AbstractContextManager[None]:
         """All that is asked inside takes no longer than the timeout, for each server that may have to be asked."""
@@ -123,12 +125,15 @@ class RedisClient:
         except BaseException as error:
             # Also where a signal has interrupted this: else the next to use it would get the answers that are left.
             is_late = bool(sent) and isinstance(error, TimeoutError)
-            if not (is_late and self._hanging.keep(connection, sum(map(len, sent)))):
-                self._drop(connection)
+            bytes_sent = sum(map(len, sent))
+            self._drop(self._hanging.keep(connection, bytes_sent, self.answered) if is_late else connection)
             raise
-        if self._hanging.kept is not None:
-            self._drop(self._hanging.let_go())  # Before the one that is open, which is the next to be used.
-        pool.release(connection)
+        self.answered += 1
+        try:
+            if self._hanging.kept is not None:
+                self._drop(self._hanging.let_go())  # Before the one that is open, which is the next to be used.
+        finally:
+            pool.release(connection)
         return answers
 
     def _asked_in_cluster(self, cluster: Any, commands: list[Command]) -> list[Any]:

@@ -7,7 +7,7 @@ import time
 import zlib
 from collections.abc import Generator, Iterable, Sequence
 from functools import lru_cache
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from multidb.backends.outage import Outage
 from multidb.backends.owed import Debt, Owed
@@ -35,6 +35,13 @@ Command = Sequence[Any]
 
 # Yields the commands of one round trip, and is sent the answers. Raises ``RedisError`` of those that are none.
 Conversation = Generator[list[Command], list[Any], Result]
+
+
+class Word(NamedTuple):
+    """That pins may be missing ``until`` then, in milliseconds since the epoch, and the command that says so."""
+
+    mark: Command
+    until: int
 
 
 class Server(Protocol):
@@ -85,6 +92,14 @@ class Conversations:
         """What is owed where ``text`` was not taken."""
         until = _milliseconds_in(seconds)
         return [Debt(self._name(key), text, until) for key in keys]
+
+    def word(self, seconds: float) -> Word:
+        """That a pin may be missing that holds for ``seconds``; not of a cluster. To the second, so that as many as
+        write in one are told of once.
+        """
+        until = math.ceil(_milliseconds_in(seconds) / 1000) * 1000
+        [marker] = self._markers()
+        return Word(self._mark(marker, "EVALSHA", until), until)
 
     def _answers(self, names: list[str], commands: list[Command]) -> Conversation[list[Any]]:
         """The answers to ``commands`` about ``names``. First, what is owed is brought; last, markers are read."""

@@ -1,13 +1,16 @@
 """AsyncRedisClients: an AsyncRedisClient for each event loop."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
+
+from redis.exceptions import RedisError
 
 from multidb import event_loop
 from multidb.backends.owed import Debt
 from multidb.backends.redis_async import AsyncRedisClient, can_be_awaited
 from multidb.backends.redis_client import RedisClient
+from multidb.backends.redis_conversations import Word
 
 
 class AsyncRedisClients:
@@ -43,19 +46,19 @@ class AsyncRedisClients:
             await known[1].aclose()
         return made
 
-    def post(self, debts: list[Debt]) -> None:
-        """Post ``debts`` on each event loop on which Redis has not answered in time: at once on the one that runs here,
-        and on the others as the next thing that they do.
+    def post(self, letters: Sequence[Debt | Word]) -> None:
+        """Post ``letters`` on each event loop on which Redis has not answered in time: at once on the one that runs
+        here, and on the others as the next thing that they do.
         """
         here = asyncio.get_running_loop() if event_loop.is_running() else None
         for loop, known in list(self._clients.items()):
             if known is None or not known[0].is_late:
                 continue
             if loop is here:
-                known[0].post(debts)
+                known[0].post(letters)
             else:
                 with suppress(RuntimeError):  # It has been closed.
-                    loop.call_soon_threadsafe(known[0].post, debts)
+                    loop.call_soon_threadsafe(known[0].post, letters)
 
     async def _open(self, loop: asyncio.AbstractEventLoop, client: AsyncRedisClient) -> AsyncGenerator[None, None]:
         """A generator that is not exhausted: event loops close those when they shut down, as ``asyncio.run`` does.
@@ -68,4 +71,5 @@ class AsyncRedisClients:
             known = self._clients.get(loop)
             if known is not None and known[0] is client:
                 self._clients.pop(loop, None)
-            await client.pool.disconnect()
+            with suppress(RedisError):  # Over TLS it would say good-bye, to a server that hangs.
+                await client.pool.disconnect()

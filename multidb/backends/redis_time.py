@@ -36,15 +36,19 @@ def punctual(connection_class: Any) -> Any:
     """``connection_class``, but for connections that end when the block of ``within`` does."""
 
     class Punctual(connection_class):  # type: ignore[misc]  # mypy takes no parameter for a base
-        socket_connect_timeout: Any
+        @property
+        def socket_connect_timeout(self) -> float | None:
+            """That of each address of a name that has several: asked for anew with each."""
+            return _seconds_left(self._socket_connect_timeout)
+
+        @socket_connect_timeout.setter
+        def socket_connect_timeout(self, timeout: float | None) -> None:
+            self._socket_connect_timeout = timeout
 
         def _connect(self) -> Any:
-            timeout = self.socket_connect_timeout
-            self.socket_connect_timeout = _seconds_left(timeout)
-            try:
-                connected = super()._connect()
-            finally:
-                self.socket_connect_timeout = timeout
+            if _ends.get() == -math.inf:
+                raise TimeoutError  # To look for the address could take its time already.
+            connected = super()._connect()
             return PunctualSocket(connected) if isinstance(connected, socket.socket) else connected
 
     return Punctual

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC
+from pickle import UnpicklingError
 from typing import Any
 
 import pytest
@@ -200,15 +201,24 @@ def test_a_pin_is_merged_with_what_is_under_the_keys_that_it_takes(
 class Unreadable(LocMemCache):
     """What holds an entry, of a header, that another version of its serializer has written."""
 
+    error: Exception
+
     def get_many(self, keys: Any, version: Any = None) -> dict[str, Any]:
         if any(":authorization:" in key for key in keys):
-            raise ValueError("no JSON")
+            raise self.error
         return super().get_many(keys, version)
 
 
+@pytest.mark.parametrize("error", [ValueError("no JSON"), UnpicklingError("invalid load key")], ids=["JSON", "pickle"])
 def test_what_cannot_be_read_is_replaced_and_takes_no_other_with_it(
-    settings: Any, rf: RequestFactory, clock: Clock, caplog: pytest.LogCaptureFixture
+    settings: Any,
+    rf: RequestFactory,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
 ) -> None:
+    monkeypatch.setattr(Unreadable, "error", error, raising=False)
     settings.CACHES = {"default": {"BACKEND": f"{__name__}.Unreadable", "LOCATION": "unreadable"}}
     settings.MULTIDB_PIN_STORE = {"BACKEND": CACHE}
     store, request = get_pin_store(), rf.get("/")
@@ -221,7 +231,7 @@ def test_what_cannot_be_read_is_replaced_and_takes_no_other_with_it(
         assert Pin.decode(caches["default"].get(key)).holds.keys() == {"users", "default"}
     assert not store.outage.may_miss_pins()
     [line] = lines(caplog)
-    assert line.startswith("A pin could not be merged with what is under its key: ValueError:")
+    assert line.startswith(f"A pin could not be merged with what is under its key: {type(error).__name__}:")
 
 
 def test_a_pin_that_has_run_out_is_not_written(

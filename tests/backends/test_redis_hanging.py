@@ -1,12 +1,17 @@
 """A pin that a Redis has not taken because it hangs: it has it as soon as it goes on, whoever asks it then."""
 
 import asyncio
+import gc
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,10 +26,11 @@ from servers.redis import RedisServer
 from multidb.backends import get_pin_store, redis_async, redis_client
 from multidb.backends.owed import Debt
 from multidb.backends.redis import RedisPinStore
+from multidb.backends.redis_conversations import Word
 from multidb.backends.redis_hanging import MOST_BYTES, Hanging
 from multidb.backends.redis_scripts import MERGE
 from multidb.backends.redis_time import within
-from multidb.pins import Pin
+from multidb.pins import Pin, PinStoreUnavailable
 from tests.backends.redis_faults import NONSENSE, answers, is_frozen, is_slow
 from tests.conftest import REDIS
 from tests.servers import started
@@ -44,9 +50,33 @@ def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     yield from started(request, RedisServer)
 
 
+@pytest.fixture(scope="module")
+def server_with_tls(request: pytest.FixtureRequest, certificate: Path) -> Iterator[RedisServer]:
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    files = {"tls_cert_file": certificate / "cert.pem", "tls_key_file": certificate / "key.pem"}
+    options = {**files, "tls_ca_cert_file": files["tls_cert_file"], "tls_auth_clients": "no"}
+    for server in started(request, partial(RedisServer, tls_port=port, **options)):
+        server.tls_url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={certificate / 'cert.pem'}"
+        yield server
+
+
+@pytest.fixture(params=["TCP", "TLS"])
+def reached(request: pytest.FixtureRequest, settings: Any) -> Iterator[RedisServer]:
+    """A server that the site asks, in each way."""
+    has_tls = request.param == "TLS"
+    server = request.getfixturevalue("server_with_tls" if has_tls else "server")
+    for _ in used(server, server.tls_url if has_tls else server.url, settings):
+        yield server
+
+
 @pytest.fixture
 def store(server: RedisServer, settings: Any) -> Iterator[RedisPinStore]:
-    settings.CACHES = {"pins": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": server.url}}
+    yield from used(server, server.url, settings)
+
+
+def used(server: RedisServer, url: str, settings: Any) -> Iterator[RedisPinStore]:
+    settings.CACHES = {"pins": {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": url}}
     # Nobody asks it again before the test has ended.
     settings.MULTIDB_RETRY_SECONDS = 600
     store = another_process(settings)
@@ -70,15 +100,15 @@ def reason(**headers: str) -> Any:
 
 @pytest.mark.parametrize("fault", [is_frozen, is_slow])
 def test_a_pin_that_a_hanging_server_was_posted_is_there_when_it_goes_on(
-    fault: Any, store: RedisPinStore, server: RedisServer, settings: Any
+    fault: Any, reached: RedisServer, settings: Any
 ) -> None:
     """Also one of a client that came when the store was left alone already, and though nobody brings it later."""
     assert reason(**ADA) == "replica"
-    with fault(server, settings):
+    with fault(reached, settings):
         assert reason(**ADA) == "store down"
         assert Client().post("/nothing", headers=ADA).status_code == 200
         assert Client().post("/nothing", headers=GRACE).status_code == 200
-        assert store.outage.is_resting()
+        assert get_pin_store().outage.is_resting()
     another_process(settings)
     assert reason(**ADA) == reason(**GRACE) == "pinned"
     assert reason(authorization="Token somebody") == "replica"
@@ -109,11 +139,11 @@ def test_a_connection_on_which_nothing_could_be_sent_is_not_kept(store: RedisPin
     assert client.answers([("PING",)])
 
 
-async def test_an_event_loop_posts_too(store: RedisPinStore, server: RedisServer, settings: Any) -> None:
+async def test_an_event_loop_posts_too(reached: RedisServer, settings: Any) -> None:
     client = AsyncClient()
     for _ in range(2):  # The first request of a loop asks in a thread.
         await client.get("/aread", headers=ADA)
-    with is_frozen(server, settings):
+    with is_frozen(reached, settings):
         assert (await client.get("/aread", headers=ADA)).json()["reason"] == "store down"
         await client.post("/anothing", headers=ADA)
         await client.post("/anothing", headers=GRACE)
@@ -158,7 +188,7 @@ class Sender:
         return not self.fails
 
 
-WITH_SCRIPT, WITH_DIGEST = b".x......", b"........"
+QUIET, WITH_SCRIPT, WITH_DIGEST = b"...", b".x......", b"........"
 
 DEBT = Debt("multidb:user:7", "{}", 0)
 
@@ -167,36 +197,56 @@ def test_of_two_connections_the_first_is_kept_until_it_is_let_go() -> None:
     sender, first, second = Sender(), Connection(), Connection()
     hanging = Hanging(sender)
     assert not hanging.post([DEBT])
-    assert hanging.keep(first, sent=10)
+    assert hanging.keep(first, sent=10, answered=5) is None
     assert hanging.kept is not None
-    assert not hanging.keep(second, sent=10)
+    assert hanging.keep(second, sent=10, answered=5) is second
     assert hanging.post([DEBT])
     assert hanging.let_go() is first
     assert hanging.let_go() is None
     assert hanging.kept is None
     assert not hanging.post([DEBT])
-    assert sender.sent == [(first, WITH_SCRIPT)]
-    assert hanging.keep(second, sent=10)
+    assert sender.sent == [(first, QUIET + WITH_SCRIPT)]
+    assert hanging.keep(second, sent=10, answered=5) is None
 
 
-def test_the_script_goes_once_over_each_connection() -> None:
-    """Redis knows it from then on, and there is room for more."""
+def test_one_takes_the_place_of_another_on_which_the_server_hung_before_it_answered_again() -> None:
+    """It may have been started anew since, or has no room left."""
+    sender, first, second = Sender(), Connection(), Connection()
+    hanging = Hanging(sender)
+    hanging.keep(first, sent=MOST_BYTES, answered=5)
+    assert not hanging.post([DEBT])
+    assert hanging.keep(second, sent=10, answered=6) is first
+    assert hanging.post([DEBT])
+    assert sender.sent == [(second, QUIET + WITH_SCRIPT)]
+
+
+def test_the_script_goes_once_over_each_connection_whose_answers_nobody_wants() -> None:
+    """Redis knows it from then on, and there is room for more. What is posted together is sent together."""
     sender = Sender()
     hanging = Hanging(sender)
     for _ in range(2):
-        hanging.keep(Connection(), sent=10)
+        hanging.keep(Connection(), sent=10, answered=0)
         assert hanging.post([DEBT, DEBT])
         assert hanging.post([DEBT])
         hanging.let_go()
-    assert [command for _, command in sender.sent] == [WITH_SCRIPT, WITH_DIGEST, WITH_DIGEST] * 2
+    assert [command for _, command in sender.sent] == [QUIET + WITH_SCRIPT + WITH_DIGEST, WITH_DIGEST] * 2
 
 
-@pytest.mark.parametrize(("room", "sent"), [(24, 3), (23, 2), (8, 1), (7, 0), (-1, 0)])
-def test_no_more_is_posted_than_redis_reads_at_once(room: int, sent: int) -> None:
-    """Else it would serve others before it has read all."""
+def test_that_pins_may_be_missing_is_said_once_until_more_are() -> None:
     sender = Sender()
     hanging = Hanging(sender)
-    hanging.keep(Connection(), sent=MOST_BYTES - room)
+    hanging.keep(Connection(), sent=10, answered=0)
+    for until in (3000, 3000, 2000, 4000):
+        assert hanging.post([Word(("SAY", until), until)])
+    assert hanging.post([DEBT])
+    assert [command for _, command in sender.sent] == [QUIET + b"..", b"..", WITH_SCRIPT]
+
+
+@pytest.mark.parametrize(("room", "sent"), [(27, 3), (26, 2), (11, 1), (10, 0), (-1, 0)])
+def test_no_more_is_posted_than_there_is_room_for(room: int, sent: int) -> None:
+    sender = Sender()
+    hanging = Hanging(sender)
+    hanging.keep(Connection(), sent=MOST_BYTES - room, answered=0)
     assert [hanging.post([DEBT]) for _ in range(4)] == [number < sent for number in range(4)]
     assert len(sender.sent) == sent
 
@@ -204,14 +254,14 @@ def test_no_more_is_posted_than_redis_reads_at_once(room: int, sent: int) -> Non
 def test_nothing_is_posted_behind_what_was_cut_off_before_another_connection_is_kept() -> None:
     sender, full = Sender(), Connection()
     hanging = Hanging(sender)
-    hanging.keep(full, sent=10)
+    hanging.keep(full, sent=10, answered=0)
     sender.fails = True
     assert not hanging.post([DEBT, DEBT])
     sender.fails = False
     assert not hanging.post([DEBT])
     assert len(sender.sent) == 1
     assert hanging.let_go() is full
-    hanging.keep(Connection(), sent=10)
+    hanging.keep(Connection(), sent=10, answered=0)
     assert hanging.post([DEBT])
 
 
@@ -219,13 +269,13 @@ def test_a_process_that_was_forked_posts_on_a_connection_of_its_own(monkeypatch:
     """Its parent would talk on the same connection at once."""
     sender, own = Sender(), Connection()
     hanging = Hanging(sender)
-    hanging.keep(Connection(), sent=10)
+    hanging.keep(Connection(), sent=10, answered=0)
     parent = os.getpid()
     monkeypatch.setattr(os, "getpid", lambda: parent + 1)
     assert not hanging.post([DEBT])
-    assert hanging.keep(own, sent=10)
+    assert hanging.keep(own, sent=10, answered=0) is None
     assert hanging.post([DEBT])
-    assert sender.sent == [(own, WITH_SCRIPT)]
+    assert sender.sent == [(own, QUIET + WITH_SCRIPT)]
 
 
 @pytest.mark.parametrize("answer", NONSENSE.values(), ids=NONSENSE)
@@ -303,6 +353,47 @@ async def test_what_a_thread_saves_is_posted_by_the_loop_that_was_not_answered(
     assert (await AsyncClient().get("/aread", headers=GRACE)).json()["reason"] == "pinned"
 
 
+async def test_what_the_loop_was_answered_makes_room_for_another_connection_of_the_threads(
+    store: RedisPinStore, server: RedisServer, settings: Any
+) -> None:
+    """The one that they keep may have no room left, or have gone, which only their own answers would tell."""
+    client, pool = store._client(), store._client().redis.connection_pool
+    read = sync_to_async(reason)
+    other = await sync_to_async(pool.get_connection)()
+    assert await read(**ADA) == "replica"
+    pool.release(other)
+    for _ in range(2):
+        await AsyncClient().post("/anothing", headers=ADA)
+    with is_frozen(server, settings):
+        assert await read(**ADA) == "store down"
+        kept = client._hanging.kept
+        kept.room = 0
+    store.outage._breaker.forget()
+    await AsyncClient().post("/anothing", headers=ADA)
+    assert client._hanging.kept is kept
+    with is_frozen(server, settings):
+        assert await read(**ADA) == "store down"
+        await AsyncClient().post("/anothing", headers=GRACE)
+        assert client._hanging.kept is not kept
+        assert len(pool._in_use_connections) == 1
+    await sync_to_async(another_process)(settings)
+    assert await read(**GRACE) == "pinned"
+
+
+def test_of_a_user_whose_session_is_not_loaded_in_vain_other_devices_are_not_told_that_there_is_no_pin(
+    store: RedisPinStore, server: RedisServer, settings: Any, client: Client
+) -> None:
+    """Where Redis is left alone: all read by the setting once it goes on, though this process does not ask it then."""
+    client.get("/remember")
+    assert reason(**ADA) == "replica"
+    with is_frozen(server, settings):
+        assert reason(**ADA) == "store down"
+        for _ in range(3):
+            assert client.post("/nothing").status_code == 200
+    another_process(settings)
+    assert reason(**GRACE) == "store down"
+
+
 def test_a_pin_is_posted_under_all_keys_of_its_client(
     store: RedisPinStore, server: RedisServer, settings: Any, client: Client
 ) -> None:
@@ -344,21 +435,47 @@ def client(number):
 get_pin_store().load(client(0))
 print("ready", flush=True)
 sys.stdin.readline()
-for number in range(40):
+for number in range(100):
     get_pin_store().save(client(number), HttpResponse(), Pin.on(["default"], time.time() + 10))
+    time.sleep(0.002)  # A machine that is busy has room again when it has seen to its sockets.
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_what_a_worker_has_posted_outlives_it(store: RedisPinStore, server: RedisServer, settings: Any) -> None:
-    """Some forty keys, which is what Redis reads at once, though it finds the connection closed."""
-    command = [sys.executable, "-c", WORKER, server.url, settings.SECRET_KEY]
+def test_what_a_worker_has_posted_outlives_it(reached: RedisServer, settings: Any) -> None:
+    """More than Redis reads at once, though it finds the connection closed."""
+    command = [sys.executable, "-c", WORKER, settings.CACHES["pins"]["LOCATION"], settings.SECRET_KEY]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout.readline() == "ready\n"
-        with is_frozen(server, settings):
+        with is_frozen(reached, settings):
             worker.communicate("\n")
     assert worker.returncode == -signal.SIGKILL
-    assert [reason(authorization=f"Token {number}") for number in range(40)] == ["pinned"] * 40
+    assert [reason(authorization=f"Token {number}") for number in range(100)] == ["pinned"] * 100
+
+
+# The socket is Python's to close then, which does so when it collects garbage.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_event_loop_ends_in_silence_while_the_server_hangs(reached: RedisServer) -> None:
+    """Over TLS it would say good-bye, which nobody answers."""
+    complaints: list[Any] = []
+    request = RequestFactory().get("/", headers=ADA)
+    store = get_pin_store()
+    store.load(request)
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+        for _ in range(3):
+            await store.aload(request)
+        reached.pause()
+        with pytest.raises(PinStoreUnavailable):
+            await store.aload(request)
+
+    try:
+        asyncio.run(run())
+    finally:
+        reached.resume()
+    assert complaints == []
+    gc.collect()
 
 
 def test_a_cluster_that_cannot_be_reached_is_owed_only(
@@ -377,7 +494,7 @@ def test_of_two_threads_that_are_answered_at_once_one_closes_what_was_kept(
 ) -> None:
     client = store._client()
     client.answers([("PING",)])
-    client._hanging.keep(client.redis.connection_pool.get_connection(), sent=1)
+    client._hanging.keep(client.redis.connection_pool.get_connection(), sent=1, answered=client.answered)
     monkeypatch.setattr(client._hanging, "let_go", lambda: None)  # The other one has it.
     assert list(client.hold(store._conversations(client).get(["multidb:user:7"]))) == [None]
 

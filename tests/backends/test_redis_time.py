@@ -1,10 +1,13 @@
 """The time for all that is asked of a Redis, over real sockets."""
 
 import socket
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 
 import pytest
 from redis import Connection
+from redis.exceptions import RedisError
 
 from multidb.backends import redis_time
 from multidb.backends.redis_time import PunctualPool, PunctualSocket, at_once, punctual, within
@@ -84,21 +87,52 @@ def test_it_is_a_socket_in_all_else(sockets: tuple[socket.socket, socket.socket]
     assert PunctualSocket(near).fileno() == near.fileno()
 
 
-class Connecting:
-    """A connection that notes for how long it waits to be made."""
+@pytest.fixture
+def full() -> Iterator[int]:
+    """The port of a server that takes no more connections: whoever connects waits."""
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as listening, ExitStack() as stack:
+        for _ in range(4):
+            waiting = stack.enter_context(closing(socket.socket()))
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        yield listening.getsockname()[1]
 
-    socket_connect_timeout = 3
 
-    def _connect(self) -> None:
-        self.waited = self.socket_connect_timeout
+@pytest.mark.parametrize(("seconds", "waits"), [(9, 0.3), (0.2, 0.2)])
+def test_a_connection_is_made_within_its_own_timeout_or_the_block(full: int, seconds: float, waits: float) -> None:
+    connection = PunctualPool(host="127.0.0.1", port=full, socket_connect_timeout=0.3).make_connection()
+    assert connection.socket_connect_timeout == 0.3
+    begun = time.monotonic()
+    with within(seconds), pytest.raises(RedisError):
+        connection.connect()
+    assert waits <= time.monotonic() - begun < waits + 5
 
 
-@pytest.mark.parametrize(("seconds", "waits"), [(5, 3), (2, 2)])
-def test_a_connection_is_made_within_its_own_timeout_or_the_block(ahead: Ahead, seconds: float, waits: float) -> None:
-    connection = punctual(Connecting)()
-    with within(seconds):
-        connection._connect()
-    assert (connection.waited, connection.socket_connect_timeout) == (waits, 3)
+def test_the_addresses_of_one_name_share_the_time_of_the_block(full: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not each has its own."""
+    timeouts: list[float] = []
+
+    class Noting(socket.socket):
+        def settimeout(self, timeout: float | None) -> None:
+            timeouts.append(timeout)
+            super().settimeout(timeout)
+
+    address = socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", full)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments: [address] * 9)
+    monkeypatch.setattr(socket, "socket", Noting)
+    connection = PunctualPool(host="redis.test", socket_connect_timeout=0.2).make_connection()
+    with within(0.5), pytest.raises((RedisError, TimeoutError)):
+        connection.connect()
+    # That of the third is cut short, and none is left for the fourth.
+    assert [timeout == 0.2 for timeout in timeouts] == [True, True, False]
+
+
+def test_no_connection_is_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is its address looked for."""
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments: pytest.fail("it was looked for"))
+    connection = PunctualPool(host="redis.test").make_connection()
+    with at_once(), pytest.raises(RedisError):
+        connection.connect()
 
 
 def test_what_is_sent_at_once_waits_for_nobody(sockets: tuple[socket.socket, socket.socket]) -> None:
