@@ -114,6 +114,23 @@ def test_a_pin_that_a_hanging_server_was_posted_is_there_when_it_goes_on(
     assert reason(authorization="Token somebody") == "replica"
 
 
+def test_who_may_not_ask_for_silence_may_post(store: RedisPinStore, server: RedisServer, settings: Any) -> None:
+    rights = ["~*", "+@all", "-client|reply"]
+    server.execute("ACL", "SETUSER", "talkative", "on", ">secret", *rights)
+    settings.CACHES = {
+        "pins": {**settings.CACHES["pins"], "LOCATION": f"redis://talkative:secret@127.0.0.1:{server.port}"}
+    }
+    another_process(settings)
+    assert reason(**ADA) == "replica"
+    with is_frozen(server, settings):
+        assert reason(**ADA) == "store down"
+        for headers in (ADA, GRACE):
+            assert Client().post("/nothing", headers=headers).status_code == 200
+    another_process(settings)
+    assert reason(**ADA) == reason(**GRACE) == "pinned"
+    server.execute("ACL", "DELUSER", "talkative")
+
+
 def test_what_is_posted_is_not_preceded_by_a_look_at_the_health_of_the_connection(
     store: RedisPinStore, server: RedisServer, settings: Any
 ) -> None:
