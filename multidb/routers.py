@@ -126,7 +126,7 @@ class PinningReplicaRouter(ReplicaRouter):
             answer = scope.answers[model]
         except (KeyError, TypeError):  # Also of an object that has no hash, as one that is not saved.
             answer = scope.routing.settled.taken_over(model) if scope.forced is None else UNDECIDED
-            if answer is UNDECIDED and self._later().db_for_write:
+            if answer.router is not self and self._later().db_for_write:
                 asked = self.primary_for(model, **hints)
                 if scope.forced is None:
                     answer = scope.routing.settled.known(model, asked)
@@ -152,7 +152,9 @@ class PinningReplicaRouter(ReplicaRouter):
         destination = route.destination
         alias = run_on(route, destination)
         if alias == destination and scope.forced is None and not captures and self._settles():
-            scope.routing.settle(route, alias, self, changes, asked)
+            # Not as was ``asked``: the answer of another router of ours, which has none to ask, may have been there.
+            primary_asked = route.primary if self._later_routers.db_for_write else None
+            scope.routing.settle(route, alias, self, changes, primary_asked)
         return alias
 
     def route(self, model: Any, primary: str) -> tuple[str, str]:

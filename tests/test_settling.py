@@ -1,7 +1,9 @@
 """Where reads of a request go is settled once, and decided again as soon as something could send them elsewhere."""
 
+import random
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from contextvars import copy_context
 from types import SimpleNamespace
 from typing import Any
@@ -491,7 +493,7 @@ class TestWhereARouterThatIsListedLaterTellsThePrimary:
         return tenants
 
     def read(self, model: Any = Post, of: str | None = None) -> str | None:
-        """Past Django's router, which takes the database of an instance without asking."""
+        """Past Django's router, which would take an answer of ``None`` for one of the database."""
         return router.routers[0].db_for_read(model, **({} if of is None else {"instance": of}))
 
     def test_it_is_asked_for_each_read_and_one_of_each_primary_is_decided(
@@ -574,6 +576,47 @@ class TestWhereARouterThatIsListedLaterTellsThePrimary:
         assert self.read(Group) == "users-replica"
         settings.DATABASE_ROUTERS = [ours]
         assert self.read(Group) in REPLICAS
+
+    def test_another_router_of_ours_that_has_none_to_ask_answers_for_itself(self) -> None:
+        """As one that a site's own router wraps."""
+        wrapped = PinningReplicaRouter()
+        for first in (Book, Post, Group):
+            begin()
+            assert wrapped.db_for_read(first) in REPLICAS
+            for _ in range(2):
+                assert self.read(Group) == "users-replica"
+                assert self.read(of="users") == "users-replica"
+                assert (self.read() in REPLICAS, wrapped.db_for_read(Group) in REPLICAS) == (True, True)
+
+    @pytest.mark.parametrize("seed", range(24))
+    def test_each_read_goes_where_the_rules_send_it_whatever_was_settled(self, settings: Any, seed: int) -> None:
+        """Of several routers of ours, before and after those of the site, as they are asked in any order."""
+        chance = random.Random(seed)
+        last = PinningReplicaRouter()
+        settings.DATABASE_ROUTERS = [*settings.DATABASE_ROUTERS, last]
+        routers = [router.routers[0], last, PinningReplicaRouter()]
+        state = begin(chance.choice([None, Store(Pin.on(["users"], 2**33)), Store(PINNED)]), chance.random() < 0.1)
+        noted: list[Route] = []
+        if chance.random() < 0.5:
+            state.note_reads(noted)
+        with ExitStack() as blocks:
+            for _ in range(100):
+                step = chance.random()
+                if step < 0.03:
+                    state.observe_write(chance.choice(["default", "users"]), chance.choice([None, Post._meta.db_table]))
+                elif step < 0.1:
+                    of = transaction.atomic(using=chance.choice(["default", "users"]))
+                    blocks.enter_context(chance.choice([of, use_primary_db, use_replica]))
+                elif step < 0.2:
+                    blocks.close()
+                asked = chance.choice(routers)
+                model = chance.choice([Post, Book, Group, Session, Post()])
+                hints = chance.choice([{}, {}, {"instance": "users"}, {"instance": "default"}])
+                primary = asked.primary_for(model, **hints)
+                alias = asked.db_for_read(model, **hints)
+                if noted:
+                    assert noted[-1][:1] + noted[-1][2:4] == (alias, model, primary)
+                assert alias == asked.route(model, primary)[0], (asked, model, hints)
 
 
 class TestOtherRouters:
