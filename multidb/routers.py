@@ -16,14 +16,22 @@ from multidb.routing import OUTSIDE, Forced, Routing, current
 
 
 class Later:
-    """What the routers say that are ``listed`` after ``after``."""
+    """What the routers say that are ``listed`` after ``after``.
 
-    def __init__(self, after: object = None, listed: Sequence[Any] = ()) -> None:
+    ``tell_primary``: each read has to be asked for its primary, of them or of a subclass.
+    """
+
+    def __init__(self, after: "ReplicaRouter | None" = None, listed: Sequence[Any] = ()) -> None:
         self.listed = listed
         places = [place for place, each in enumerate(listed) if each is after]
         routers = listed[places[0] + 1 :] if places else ()
         self.db_for_write = _methods(routers, "db_for_write")
         self.allow_migrate = _methods(routers, "allow_migrate")
+        self.tell_primary = bool(self.db_for_write) or (after is not None and _tells_primary_itself(after))
+
+
+def _tells_primary_itself(router: "ReplicaRouter") -> bool:
+    return type(router).primary_for is not ReplicaRouter.primary_for
 
 
 def _methods(routers: Sequence[Any], name: str) -> list[Callable[..., Any]]:
@@ -126,7 +134,7 @@ class PinningReplicaRouter(ReplicaRouter):
             answer = scope.answers[model]
         except (KeyError, TypeError):  # Also of an object that has no hash, as one that is not saved.
             answer = scope.routing.settled.taken_over(model) if scope.forced is None else UNDECIDED
-            if answer.router is not self and self._later().db_for_write:
+            if answer.router is not self and self._later().tell_primary:
                 asked = self.primary_for(model, **hints)
                 if scope.forced is None:
                     answer = scope.routing.settled.known(model, asked)
@@ -151,9 +159,10 @@ class PinningReplicaRouter(ReplicaRouter):
             return None
         destination = route.destination
         alias = run_on(route, destination)
-        if alias == destination and scope.forced is None and not captures and self._settles():
+        is_ours = type(self).route is PinningReplicaRouter.route
+        if alias == destination and scope.forced is None and not captures and is_ours:
             # Not as was ``asked``: the answer of another router of ours, which has none to ask, may have been there.
-            primary_asked = route.primary if self._later_routers.db_for_write else None
+            primary_asked = route.primary if self._later_routers.tell_primary else None
             scope.routing.settle(route, alias, self, changes, primary_asked)
         return alias
 
@@ -176,11 +185,6 @@ class PinningReplicaRouter(ReplicaRouter):
         if reason := rules.pin_reason(primary):
             return primary, reason
         return _on_replica(state.replica(primary), primary, "replica")
-
-    def _settles(self) -> bool:
-        """Is the way to a primary, and to the replica of one, our own?"""
-        own = type(self)
-        return own.route is PinningReplicaRouter.route and own.primary_for is ReplicaRouter.primary_for
 
 
 def _say_that_the_app_is_missing() -> None:

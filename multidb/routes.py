@@ -34,7 +34,7 @@ def label(model: Any) -> str:
 
 
 captures: Final[list[list[Route]]] = []
-"""Lists into which each routed read of this process goes, whoever makes it. For tests: nothing is settled meanwhile."""
+"""Lists into which each read that is decided in this process goes. For tests: nothing is settled meanwhile."""
 
 
 class Notes(Protocol):

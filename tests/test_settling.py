@@ -484,6 +484,13 @@ class Tenants:
         return instance or ("users" if model is Group else None)
 
 
+class OfOneBook(PinningReplicaRouter):
+    """One that knows of a primary itself."""
+
+    def primary_for(self, model: Any, **hints: Any) -> str:
+        return "users" if model is Book else super().primary_for(model, **hints)
+
+
 class TestWhereARouterThatIsListedLaterTellsThePrimary:
     @pytest.fixture(autouse=True)
     def tenants(self, settings: Any) -> Tenants:
@@ -577,6 +584,19 @@ class TestWhereARouterThatIsListedLaterTellsThePrimary:
         settings.DATABASE_ROUTERS = [ours]
         assert self.read(Group) in REPLICAS
 
+    def test_so_does_a_subclass(self, decisions: list[Any], settings: Any) -> None:
+        settings.DATABASE_ROUTERS = [OfOneBook()]
+        begin()
+        assert [self.read(Book), self.read(Book), self.read() in REPLICAS] == ["users-replica", "users-replica", True]
+        assert self.read() in REPLICAS
+        assert decisions == [Book, Post]
+
+    def test_so_does_the_manager_of_a_model(self, decisions: list[Any]) -> None:
+        begin()
+        aliases = [Book.objects.all().db for _ in range(3)]
+        assert set(aliases) < set(REPLICAS)
+        assert decisions == [Book]
+
     def test_another_router_of_ours_that_has_none_to_ask_answers_for_itself(self) -> None:
         """As one that a site's own router wraps."""
         wrapped = PinningReplicaRouter()
@@ -594,7 +614,7 @@ class TestWhereARouterThatIsListedLaterTellsThePrimary:
         chance = random.Random(seed)
         last = PinningReplicaRouter()
         settings.DATABASE_ROUTERS = [*settings.DATABASE_ROUTERS, last]
-        routers = [router.routers[0], last, PinningReplicaRouter()]
+        routers = [router.routers[0], last, PinningReplicaRouter(), OfOneBook()]
         state = begin(chance.choice([None, Store(Pin.on(["users"], 2**33)), Store(PINNED)]), chance.random() < 0.1)
         noted: list[Route] = []
         if chance.random() < 0.5:

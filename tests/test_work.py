@@ -67,6 +67,21 @@ def reads_of_many(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+def reads_beside(request: HttpRequest) -> HttpResponse:
+    """Of a site that has a router of its own after ours."""
+    ours = router.routers
+    router.routers = [*ours, Elsewhere()]
+    try:
+        return reads(request)
+    finally:
+        router.routers = ours
+
+
+class Elsewhere:
+    def db_for_write(self, model: Any, **hints: Any) -> None:
+        return None
+
+
 def fetches(request: HttpRequest) -> HttpResponse:
     for _ in range(READS):
         Post.objects.first()
@@ -78,7 +93,7 @@ async def areads(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
-urlpatterns = [path(view.__name__, view) for view in (nothing, reads, reads_of_many, fetches, areads)]
+urlpatterns = [path(view.__name__, view) for view in (nothing, reads, reads_of_many, reads_beside, fetches, areads)]
 
 
 class Work:
@@ -158,6 +173,7 @@ COSTS = {
     "read, cookie": ("cookie", unpinned, "GET", "/reads", {"decisions": 1, "calls": 98}),
     "read of ten models, cookie": ("cookie", unpinned, "GET", "/reads_of_many", {"decisions": 1, "calls": 150}),
     "read when pinned, cookie": ("cookie", pinned, "GET", "/reads", {"decisions": 1, "hashes": 1, "calls": 107}),
+    "read beside another router, cookie": ("cookie", unpinned, "GET", "/reads_beside", {"decisions": 1, "calls": 151}),
     "write, cookie": ("cookie", unpinned, "POST", "/reads", {"decisions": 1, "hashes": 1, "calls": 117}),
     "ten queries, cookie": ("cookie", unpinned, "GET", "/fetches", {"decisions": 1, "queries": 10, "calls": 98}),
     "ten queries when pinned, cookie": (

@@ -15,7 +15,8 @@ from multidb.routes import Route, captures, is_session, label
 def captured_routes() -> Iterator[list[Route]]:
     """A list into which each routed read inside goes, as a ``Route``: ``alias``, ``reason``, ``model`` and ``primary``.
 
-    Those of requests and those outside of any, in every thread of this process.
+    Those of requests that begin inside, of the one in which this is, and those outside of any, in every thread of this
+    process.
     """
     captured: list[Route] = []
     captures.append(captured)

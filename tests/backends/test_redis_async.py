@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import weakref
+from asyncio import BaseEventLoop
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from contextvars import ContextVar
@@ -81,15 +82,22 @@ async def impatient(store: RedisPinStore, server: RedisServer, settings: Any) ->
 
 @pytest.fixture
 def threads(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What was run in a thread by ``sync_to_async``."""
+    """What was run in a thread by ``sync_to_async``, or by an event loop otherwise."""
     run: list[Any] = []
     call = SyncToAsync.__call__
+    run_in_executor = BaseEventLoop.run_in_executor
 
     async def noted(self: SyncToAsync[Any, Any], *args: Any, **kwargs: Any) -> Any:
         run.append(self.func)
         return await call(self, *args, **kwargs)
 
+    def noted_by_the_loop(self: Any, executor: Any, function: Any, *args: Any) -> Any:
+        if sys._getframe(1).f_code is not call.__code__:
+            run.append(function)
+        return run_in_executor(self, executor, function, *args)
+
     monkeypatch.setattr(SyncToAsync, "__call__", noted)
+    monkeypatch.setattr(BaseEventLoop, "run_in_executor", noted_by_the_loop)
     return run
 
 
@@ -306,15 +314,21 @@ async def test_an_event_loop_does_not_wait_for_one_that_hangs(
     assert store.outage.is_resting()
 
 
+def saved_by_a_thread(store: PinStore) -> None:
+    for number in range(3):
+        store.save(request_of(f"client {number}"), HttpResponse(), Pin.on(["default"], time.time() + 10))
+
+
 async def test_an_event_loop_does_not_wait_for_one_that_is_slow(
     store: RedisPinStore, server: RedisServer, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In whole requests, which have to wait for 0.8 seconds and more, and are answered."""
+    """In whole requests, which have to wait for 0.8 seconds and more, and are answered; while a thread saves, too."""
     token = {"authorization": "Token grace"}
     loop = asyncio.get_running_loop()
     with is_far_away(server, settings):
         await seen(get_pin_store())
-        async with is_never_blocked(0.25, caplog):
+        async with is_never_blocked(0.25, caplog), asyncio.TaskGroup() as others:
+            others.create_task(sync_to_async(saved_by_a_thread, thread_sensitive=False)(get_pin_store()))
             for method, path, reason in [("GET", "/aread", "replica"), ("POST", "/anothing", None)]:
                 begun = loop.time()
                 response = await asyncio.create_task(AsyncClient().generic(method, path, headers=token))
@@ -324,10 +338,13 @@ async def test_an_event_loop_does_not_wait_for_one_that_is_slow(
     assert await store.aload(request_of("grace")) is not None
 
 
+LOOKING_FOR_ADDRESSES = ("getaddrinfo", "gethostbyaddr", "gethostbyname", "gethostbyname_ex", "getnameinfo")
+
+
 @pytest.mark.parametrize("what", ["load", "save", "GET", "POST"])
 async def test_nothing_that_waits_is_called_on_an_event_loop(store: RedisPinStore, clock: Clock, what: str) -> None:
-    """No sleep, no thread that is waited for, no socket but those that never wait, and nothing else of the operating
-    system that waits: so it does not matter how slow the server is.
+    """No sleep, no thread or process that is waited for, no name that is looked up, and no socket but those that never
+    wait: so it does not matter how slow the server is.
     """
     waited: list[str] = []
     selector = asyncio.get_running_loop()._selector._selector
@@ -348,7 +365,7 @@ async def test_nothing_that_waits_is_called_on_an_event_loop(store: RedisPinStor
             return owner.gettimeout() != 0 and called.__name__ != "setblocking"
         if called.__name__ in ("poll", "control"):
             return owner is not selector
-        return called in (time.sleep, select.select, os.waitpid)
+        return called in (time.sleep, select.select, os.waitpid) or called.__name__ in LOOKING_FOR_ADDRESSES
 
     client = await store._awaitable()
     await client.pool.disconnect()  # What it does to connect is looked at too.

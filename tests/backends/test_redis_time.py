@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from typing import Any
 
 import pytest
 from redis import Connection
@@ -98,9 +99,14 @@ def full() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
+def made(**parameters: Any) -> Any:
+    """A connection that is punctual, of a class that was not before."""
+    return PunctualPool(type("Own", (Connection,), {}), **parameters).make_connection()
+
+
 @pytest.mark.parametrize(("seconds", "waits"), [(9, 0.3), (0.2, 0.2)])
 def test_a_connection_is_made_within_its_own_timeout_or_the_block(full: int, seconds: float, waits: float) -> None:
-    connection = PunctualPool(host="127.0.0.1", port=full, socket_connect_timeout=0.3).make_connection()
+    connection = made(host="127.0.0.1", port=full, socket_connect_timeout=0.3)
     assert connection.socket_connect_timeout == 0.3
     begun = time.monotonic()
     with within(seconds), pytest.raises(RedisError):
@@ -120,7 +126,7 @@ def test_the_addresses_of_one_name_share_the_time_of_the_block(full: int, monkey
     address = socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", full)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments: [address] * 9)
     monkeypatch.setattr(socket, "socket", Noting)
-    connection = PunctualPool(host="redis.test", socket_connect_timeout=0.2).make_connection()
+    connection = made(host="redis.test", socket_connect_timeout=0.2)
     with within(0.5), pytest.raises((RedisError, TimeoutError)):
         connection.connect()
     # That of the third is cut short, and none is left for the fourth.
@@ -130,7 +136,7 @@ def test_the_addresses_of_one_name_share_the_time_of_the_block(full: int, monkey
 def test_no_connection_is_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is its address looked for."""
     monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments: pytest.fail("it was looked for"))
-    connection = PunctualPool(host="redis.test").make_connection()
+    connection = made(host="redis.test")
     with at_once(), pytest.raises(RedisError):
         connection.connect()
 
