@@ -20,7 +20,7 @@ from costs.options import Options
 from costs.peers import GUNICORN
 from costs.report import Row, Table, Unavailable
 from costs.rounds import Figures, interleaved
-from costs.subjects import OURS, PLAIN, PREDECESSOR, Subject
+from costs.subjects import OURS, PLAIN, SUBJECTS, Subject
 from costs.workers import surroundings
 
 # Many short ones: what else the machine does changes from second to second.
@@ -49,7 +49,7 @@ def tables(options: Options) -> list[Table]:
         raise Unavailable("there is no wrk. Install it (Debian and Ubuntu: apt install wrk).")
     if not GUNICORN.is_installed:
         raise Unavailable("gunicorn is not installed.")
-    subjects = [subject for subject in (OURS, PREDECESSOR, PLAIN) if not subject.peer or subject.peer.is_installed]
+    subjects = [subject for subject in SUBJECTS if not subject.peer or subject.peer.is_installed]
     with postgresql(STANDBYS) as databases, closing(Workspace()) as workspace:
         sites = {subject: subject.settings(databases) for subject in subjects}
         sites[ON_STANDBY] = ON_STANDBY.settings({"default": databases["replica-1"]})
