@@ -43,7 +43,7 @@ def punctual(connection_class: Any) -> Any:
 
         @socket_connect_timeout.setter
         def socket_connect_timeout(self, timeout: float | None) -> None:
-            self._socket_connect_timeout = timeout
+            self._socket_connect_timeout = timeout  # Where redis-py keeps it itself since version 7.
 
         def _connect(self) -> Any:
             if _ends.get() == -math.inf:

@@ -106,7 +106,9 @@ def made(**parameters: Any) -> Any:
 
 @pytest.mark.parametrize(("seconds", "waits"), [(9, 0.3), (0.2, 0.2)])
 def test_a_connection_is_made_within_its_own_timeout_or_the_block(full: int, seconds: float, waits: float) -> None:
-    connection = made(host="127.0.0.1", port=full, socket_connect_timeout=0.3)
+    connection = made(host="127.0.0.1", port=full, socket_connect_timeout=0.4)
+    assert connection.socket_connect_timeout == 0.4
+    connection.socket_connect_timeout = 0.3
     assert connection.socket_connect_timeout == 0.3
     begun = time.monotonic()
     with within(seconds), pytest.raises(RedisError):
