@@ -503,6 +503,11 @@ def test_a_cluster_that_cannot_be_reached_is_owed_only(
     store = RedisPinStore(alias="pins", cluster=True)
     store.save(rf.get("/", headers=ADA), HttpResponse(), Pin.on(["default"], time.time() + 10))
     assert len(store._owed.oldest(0, 9)) == 1
+    assert not store.outage.may_miss_pins()
+    request = rf.get("/")
+    request.session = SessionStore("a" * 32)  # Which would have to be loaded.
+    store.save(request, HttpResponse(), Pin.on(["default"], time.time() + 10))
+    assert store.outage.may_miss_pins()
     assert store._built is None
 
 
