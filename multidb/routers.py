@@ -133,26 +133,25 @@ class PinningReplicaRouter(ReplicaRouter):
         try:
             answer = scope.answers[model]
         except (KeyError, TypeError):  # Also of an object that has no hash, as one that is not saved.
-            answer = scope.routing.settled.taken_over(model) if scope.forced is None else UNDECIDED
-            if answer.router is not self and self._later().tell_primary:
+            answer = UNDECIDED
+        if answer.router is not self:
+            if self._later().tell_primary:
                 asked = self.primary_for(model, **hints)
-                if scope.forced is None:
-                    answer = scope.routing.settled.known(model, asked)
-        if answer.router is self:
-            primary = answer.primary
-            if primary is None or (
-                answer.thread is here.thread
-                and (
-                    primary.autocommit
-                    or (primary.connection is None and not primary.in_atomic_block)
-                    or primary.atomic_blocks[-1:] == [answer.block]
-                )
-                and (answer.still is None or answer.still())
-            ):
-                if answer.notes:  # To begin a loop over nothing costs more than to ask.
-                    for notes in answer.notes:
-                        notes.append(answer.route)
-                return answer.alias
+            answer = scope.routing.settled.known(self, model, asked) if scope.forced is None else UNDECIDED
+        primary = answer.primary
+        if primary is None or (
+            answer.thread is here.thread
+            and (
+                primary.autocommit
+                or (primary.connection is None and not primary.in_atomic_block)
+                or primary.atomic_blocks[-1:] == [answer.block]
+            )
+            and (answer.still is None or answer.still())
+        ):
+            if answer.notes:  # To begin a loop over nothing costs more than to ask.
+                for notes in answer.notes:
+                    notes.append(answer.route)
+            return answer.alias
         changes = scope.routing.settled.changes
         route = self._routed(model, asked or self.primary_for(model, **hints))
         if route is None:
@@ -161,9 +160,7 @@ class PinningReplicaRouter(ReplicaRouter):
         alias = run_on(route, destination)
         is_ours = type(self).route is PinningReplicaRouter.route
         if alias == destination and scope.forced is None and not captures and is_ours:
-            # Not as was ``asked``: the answer of another router of ours, which has none to ask, may have been there.
-            primary_asked = route.primary if self._later_routers.tell_primary else None
-            scope.routing.settle(route, alias, self, changes, primary_asked)
+            scope.routing.settle(route, alias, self, changes, asked)
         return alias
 
     def route(self, model: Any, primary: str) -> tuple[str, str]:

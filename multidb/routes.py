@@ -80,8 +80,10 @@ class Answer:
         return Answer(self.alias, self.router, route, self.notes, self.primary, self.thread, self.block, self.still)
 
 
-UNDECIDED: Final = Answer("", None, Route("", "", None, ""))
-"""No router has decided this."""
+_NOBODY: Any = object()
+
+UNDECIDED: Final = Answer("", None, Route("", "", None, ""), primary=_NOBODY, thread=_NOBODY)
+"""No router has decided this: it holds in no thread."""
 
 NOTHING: Final = None, UNDECIDED
 
@@ -109,17 +111,18 @@ class Settled:
         if self.changes is not changes:
             self._clear()
 
-    def known(self, model: Any, primary: str) -> Answer:
-        """The answer for reads of ``model`` that have been asked for their primary, which is ``primary``."""
-        try:
-            return self.answers[model, primary]
-        except (KeyError, TypeError):  # Also of an object that has no hash, as one that is not saved.
-            return self.taken_over(model, primary)
-
-    def taken_over(self, model: Any, primary: str | None = None) -> Answer:
-        """The answer for ``model``, of which nothing has been decided yet, where that for another stands for it too."""
+    def known(self, router: object, model: Any, primary: str | None) -> Answer:
+        """The answer of ``router`` for ``model``, of which it has decided nothing, or reads have been asked for their
+        primary, which is ``primary``; also that for another model, where it stands for this one too.
+        """
+        if not isinstance(model, type):
+            return UNDECIDED
+        if primary is not None:
+            answer = self.answers.get((model, primary), UNDECIDED)
+            if answer.router is router:
+                return answer
         changes, answer = self.of_any.get(primary, NOTHING)
-        if answer is UNDECIDED or changes is not self.changes or not isinstance(model, type) or is_session(model):
+        if answer.router is not router or changes is not self.changes or is_session(model):
             return UNDECIDED
         if answer.notes:
             answer = answer.of(model)

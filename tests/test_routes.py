@@ -9,10 +9,12 @@ from django.contrib.sessions.models import Session
 from multidb.routes import UNDECIDED, Answer, Route, Settled, here
 from tests.models import Book, Post
 
+OURS = object()
+
 
 def test_an_answer_is_not_kept_where_something_has_changed_meanwhile() -> None:
     settled = Settled()
-    answer = Answer("replica-1", None, Route("replica-1", "replica", Post, "default"))
+    answer = Answer("replica-1", OURS, Route("replica-1", "replica", Post, "default"))
     changes = settled.changes
     settled.forget()
     settled.keep(Post, answer, changes)
@@ -25,33 +27,45 @@ def test_an_answer_is_not_kept_where_something_has_changed_meanwhile() -> None:
 
 def test_an_answer_for_any_model_is_not_kept_where_something_has_changed_meanwhile() -> None:
     settled = Settled()
-    answer = Answer("replica-1", None, Route("replica-1", "replica", Post, "default"))
+    answer = Answer("replica-1", OURS, Route("replica-1", "replica", Post, "default"))
     changes = settled.changes
     settled.forget()
     settled.keep(Post, answer, changes, is_of_any=True)
-    assert settled.taken_over(Book) is UNDECIDED
+    assert settled.known(OURS, Book, None) is UNDECIDED
     settled.keep(Post, answer, settled.changes, is_of_any=True)
-    assert settled.taken_over(Book) is answer
+    assert settled.known(OURS, Book, None) is answer
     assert settled.answers == {Post: answer, Book: answer}
     settled.forget()
-    assert settled.taken_over(Book) is UNDECIDED
+    assert settled.known(OURS, Book, None) is UNDECIDED
 
 
 def test_an_answer_that_another_thread_is_about_to_take_back_is_not_taken_over() -> None:
     """It has kept one, and has not seen yet that something has changed since it decided."""
     settled = Settled()
-    answer = Answer("replica-1", None, Route("replica-1", "replica", Post, "default"))
+    answer = Answer("replica-1", OURS, Route("replica-1", "replica", Post, "default"))
     before = settled.changes
     settled.forget()
     settled.of_any[None] = before, answer
-    assert settled.taken_over(Book) is UNDECIDED
+    assert settled.known(OURS, Book, None) is UNDECIDED
     assert settled.answers == {}
 
 
 def test_an_answer_stands_for_its_own_model_alone_where_nothing_else_is_said() -> None:
     settled = Settled()
-    settled.keep(Post, Answer("replica-1", None, Route("replica-1", "replica", Post, "default")), None)
-    assert settled.taken_over(Book) is UNDECIDED
+    settled.keep(Post, Answer("replica-1", OURS, Route("replica-1", "replica", Post, "default")), None)
+    assert settled.known(OURS, Book, None) is UNDECIDED
+
+
+@pytest.mark.parametrize("primary", [None, "default"])
+def test_an_answer_of_one_router_is_none_of_another(primary: str | None) -> None:
+    settled = Settled()
+    answer = Answer("replica-1", OURS, Route("replica-1", "replica", Post, "default"))
+    settled.keep(Post, answer, settled.changes, is_of_any=True, primary=primary)
+    for model in (Post, Book):
+        assert settled.known(object(), model, primary) is UNDECIDED
+    assert len(settled.answers) == 1
+    assert settled.known(OURS, Book, primary) is answer
+    assert settled.known(OURS, Book, "users") is UNDECIDED
 
 
 def test_an_answer_for_another_model_is_the_same_but_for_the_model() -> None:
@@ -66,11 +80,11 @@ def test_an_answer_that_is_taken_over_is_noted_as_that_of_its_own_model() -> Non
     settled, notes = Settled(), ([],)
     settled.keep(
         Post,
-        Answer("replica-1", None, Route("replica-1", "replica", Post, "default", True), notes),
+        Answer("replica-1", OURS, Route("replica-1", "replica", Post, "default", True), notes),
         None,
         is_of_any=True,
     )
-    taken_over = settled.taken_over(Book)
+    taken_over = settled.known(OURS, Book, None)
     assert taken_over.route == Route("replica-1", "replica", Book, "default", True)
     assert (taken_over.alias, taken_over.notes) == ("replica-1", notes)
     assert settled.answers[Book] is taken_over
@@ -79,9 +93,9 @@ def test_an_answer_that_is_taken_over_is_noted_as_that_of_its_own_model() -> Non
 @pytest.mark.parametrize("model", [Session, Book(), "book"], ids=["a session", "an object", "text"])
 def test_not_all_take_over_what_is_decided_for_another(model: Any) -> None:
     settled = Settled()
-    answer = Answer("replica-1", None, Route("replica-1", "replica", Post, "default"))
+    answer = Answer("replica-1", OURS, Route("replica-1", "replica", Post, "default"))
     settled.keep(Post, answer, settled.changes, is_of_any=True)
-    assert settled.taken_over(model) is UNDECIDED
+    assert settled.known(OURS, model, None) is UNDECIDED
 
 
 def test_each_thread_is_another() -> None:

@@ -18,6 +18,7 @@ from django.test import RequestFactory
 from django.utils.functional import SimpleLazyObject, empty
 
 from multidb import PinningReplicaRouter, routing
+from multidb.managers import _ModelRouter
 from multidb.pinning import unpin_this_thread, use_primary_db, use_replica
 from multidb.pins import Pin, PinStoreUnavailable
 from multidb.request_routing import RequestRouting
@@ -485,10 +486,10 @@ class Tenants:
 
 
 class OfOneBook(PinningReplicaRouter):
-    """One that knows of a primary itself."""
+    """One that knows of each primary itself."""
 
-    def primary_for(self, model: Any, **hints: Any) -> str:
-        return "users" if model is Book else super().primary_for(model, **hints)
+    def primary_for(self, model: Any, instance: str | None = None) -> str:
+        return instance or ("users" if model is Book else "default")
 
 
 class TestWhereARouterThatIsListedLaterTellsThePrimary:
@@ -592,10 +593,14 @@ class TestWhereARouterThatIsListedLaterTellsThePrimary:
         assert decisions == [Book, Post]
 
     def test_so_does_the_manager_of_a_model(self, decisions: list[Any]) -> None:
+        """Also beside a router of ours, whose answer is another."""
         begin()
+        assert PinningReplicaRouter().db_for_read(Book) in REPLICAS
         aliases = [Book.objects.all().db for _ in range(3)]
         assert set(aliases) < set(REPLICAS)
-        assert decisions == [Book]
+        assert Book.objects.db_manager(hints={"instance": "users"}).all().db == "users-replica"
+        assert Book.objects.all().db == aliases[0]
+        assert decisions == [Book, Book, Book]
 
     def test_another_router_of_ours_that_has_none_to_ask_answers_for_itself(self) -> None:
         """As one that a site's own router wraps."""
@@ -614,7 +619,7 @@ class TestWhereARouterThatIsListedLaterTellsThePrimary:
         chance = random.Random(seed)
         last = PinningReplicaRouter()
         settings.DATABASE_ROUTERS = [*settings.DATABASE_ROUTERS, last]
-        routers = [router.routers[0], last, PinningReplicaRouter(), OfOneBook()]
+        routers = [router.routers[0], last, PinningReplicaRouter(), OfOneBook(), _ModelRouter()]
         state = begin(chance.choice([None, Store(Pin.on(["users"], 2**33)), Store(PINNED)]), chance.random() < 0.1)
         noted: list[Route] = []
         if chance.random() < 0.5:
@@ -632,11 +637,12 @@ class TestWhereARouterThatIsListedLaterTellsThePrimary:
                 asked = chance.choice(routers)
                 model = chance.choice([Post, Book, Group, Session, Post()])
                 hints = chance.choice([{}, {}, {"instance": "users"}, {"instance": "default"}])
-                primary = asked.primary_for(model, **hints)
                 alias = asked.db_for_read(model, **hints)
+                primary = asked.primary_for(model, **hints)
+                expected = asked.route(model, primary)
+                assert alias == expected[0], (asked, model, hints)
                 if noted:
-                    assert noted[-1][:1] + noted[-1][2:4] == (alias, model, primary)
-                assert alias == asked.route(model, primary)[0], (asked, model, hints)
+                    assert noted[-1][:4] == (*expected, model, primary)
 
 
 class TestOtherRouters:

@@ -20,6 +20,8 @@ ERRORS_OF_ONE_REQUEST = (
     ArithmeticError,
     AttributeError,
     DataError,
+    EOFError,
+    ImportError,
     IntegrityError,
     LookupError,
     PickleError,

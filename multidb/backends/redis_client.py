@@ -31,7 +31,7 @@ class RedisClient:
         self.timeout = timeout
         self.redis: Any = connected(caches.settings[alias], timeout, is_cluster)
         self.answered = 0
-        """How often the server has answered, on event loops too."""
+        """How often the server has answered, on event loops too: enough to see that it has since."""
         self._hanging = Hanging(_send_at_once)
 
     def answers(self, commands: Iterable[Command]) -> list[Any]:

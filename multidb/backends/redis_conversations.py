@@ -26,6 +26,9 @@ OK = (b"OK", "OK")
 # Until when pins may be missing, in milliseconds, for some thousand years; and whether they were lost.
 TOLD = re.compile(r"([0-9]{1,15})( lost)?")
 
+# What goes beyond the pins that may be missing is to others a read on the primary for nothing.
+WORD_MILLISECONDS = 5000
+
 # How many of the pins that are owed each request brings, beside what it asks for itself.
 MOST_BROUGHT = 50
 
@@ -94,10 +97,10 @@ class Conversations:
         return [Debt(self._name(key), text, until) for key in keys]
 
     def word(self, seconds: float) -> Word:
-        """That a pin may be missing that holds for ``seconds``; not of a cluster. To the second, so that as many as
-        write in one are told of once.
+        """That a pin may be missing that holds for ``seconds``; not of a cluster. Some seconds more, so that as many as
+        write within them are told of once.
         """
-        until = math.ceil(_milliseconds_in(seconds) / 1000) * 1000
+        until = math.ceil(_milliseconds_in(seconds) / WORD_MILLISECONDS) * WORD_MILLISECONDS
         [marker] = self._markers()
         return Word(self._mark(marker, "EVALSHA", until), until)
 

@@ -159,16 +159,11 @@ def _move(settings: Any, location: str) -> None:
 
 
 def _serve(listening: socket.socket, talk: Callable[[socket.socket], None]) -> None:
-    """To each connection in a thread of its own."""
-
-    def talk_on(connection: socket.socket) -> None:
-        with closing(connection), suppress(OSError):
-            talk(connection)
-
     with suppress(OSError):
         while True:
             connection, _ = listening.accept()
-            threading.Thread(target=talk_on, args=(connection,), daemon=True).start()
+            with closing(connection), suppress(OSError):
+                talk(connection)
 
 
 @contextmanager
@@ -198,17 +193,20 @@ def tells_what_it_was_sent(server: RedisServer, settings: Any) -> Iterator[None]
 
 @contextmanager
 def is_far_away(server: RedisServer, settings: Any) -> Iterator[None]:
-    """Each answer takes 0.8 seconds, less than the timeout; to connect and to ask takes several."""
+    """Each answer takes 0.8 seconds, less than the timeout: to connect and to ask takes several."""
 
     def relay(connection: socket.socket) -> None:
-        with socket.create_connection(("127.0.0.1", server.port)) as redis:
+        with socket.create_connection(("127.0.0.1", server.port)) as redis, closing(connection), suppress(OSError):
             while received := connection.recv(65536):
                 redis.sendall(received)
                 answer = redis.recv(65536)
                 time.sleep(0.8)
                 connection.sendall(answer)
 
-    with in_its_place(server, settings, relay):
+    def relay_aside(connection: socket.socket) -> None:
+        threading.Thread(target=relay, args=(connection.dup(),), daemon=True).start()
+
+    with in_its_place(server, settings, relay_aside):
         yield
 
 

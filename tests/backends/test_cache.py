@@ -209,7 +209,16 @@ class Unreadable(LocMemCache):
         return super().get_many(keys, version)
 
 
-@pytest.mark.parametrize("error", [ValueError("no JSON"), UnpicklingError("invalid load key")], ids=["JSON", "pickle"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("no JSON"),
+        UnpicklingError("no pickle"),
+        EOFError("cut off"),
+        ModuleNotFoundError("No module"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 def test_what_cannot_be_read_is_replaced_and_takes_no_other_with_it(
     settings: Any,
     rf: RequestFactory,
